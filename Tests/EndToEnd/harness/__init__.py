@@ -1,0 +1,1 @@
+"""Drives a built Bulkhead from outside, as a kubelet and an operator would."""

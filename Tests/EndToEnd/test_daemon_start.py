@@ -1,0 +1,134 @@
+"""Starting the daemon: what it refuses, and how it says so."""
+
+import os
+import shutil
+import socket
+import subprocess
+
+import pytest
+
+from harness.config import write_config
+from harness.errors import fails
+from harness.node import BIN, GUEST
+
+
+def run(*arguments, timeout=60):
+    return subprocess.run(
+        [str(BIN / "bulkheadd"), *arguments], capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL,
+        env={**os.environ, "BULKHEAD_ACCEL": "tcg"},
+    )  # fmt: skip
+
+
+def refused(node, match: str):
+    """The daemon ends soon, with a message and a code that isn't 0."""
+    result = run("--config", str(node.config))
+    output = result.stdout + result.stderr
+    assert result.returncode not in (0, -6, -11, -5, -4), f"{result.returncode}: {output}"
+    assert match.lower() in output.lower(), output
+    return output
+
+
+def test_default_config_is_printed_and_valid(own_node):
+    node = own_node(start=False)
+    result = run("--print-default-config")
+    assert result.returncode == 0
+    assert result.stdout.count("#") > 20, "every key is explained"
+    assert "/var/lib/bulkhead" in result.stdout
+    # What is commented out is valid too: with it, the daemon complains of nothing in the file.
+    node.config.write_text(result.stdout)
+
+
+def test_config_that_is_not_there():
+    result = run("--config", "/no/such/file.toml")
+    assert result.returncode != 0 and "/no/such/file.toml" in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    "line, reason",
+    [
+        ("no_such_key = 1", "no_such_key"),
+        ("[no_such_table]\nx = 1", "no_such_table"),
+        ("this is not toml", "line"),
+    ],
+)
+def test_config_with_an_unknown_key_or_bad_syntax(own_node, line, reason):
+    node = own_node(start=False)
+    first = node.config.read_text()
+    node.config.write_text(f"{line}\n{first}" if not line.startswith("[") else f"{first}\n{line}\n")
+    output = refused(node, reason)
+    number = 1 if not line.startswith("[") else len(first.splitlines()) + 2
+    assert str(number) in output, "the line is named"
+
+
+def test_second_daemon_on_one_state_directory(own_node):
+    node = own_node()
+    other = own_node(start=False)
+    write_config(other.config, other.base, GUEST, BIN, state=node.base / "state")
+    output = refused(other, "another")
+    assert str(node.base / "state") in output
+    assert node.cri.Version().runtime_name == "bulkhead"
+    write_config(other.config, other.base, GUEST, BIN)
+
+
+def test_socket_that_is_in_use(own_node):
+    node = own_node(start=False)
+    node.socket.parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(str(node.socket))
+        taken.listen()
+        refused(node, str(node.socket))
+    node.socket.unlink(missing_ok=True)
+
+
+def test_socket_that_a_dead_daemon_left(own_node):
+    node = own_node(start=False)
+    node.socket.parent.mkdir(parents=True, exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(node.socket))
+    node.start()
+    assert node.cri.Version().runtime_name == "bulkhead"
+
+
+def test_no_kernel_file(own_node, tmp_path):
+    node = own_node(start=False)
+    guest = tmp_path / "guest"
+    guest.mkdir()
+    write_config(node.config, node.base, guest, BIN)
+    refused(node, str(guest))
+    write_config(node.config, node.base, GUEST, BIN)
+
+
+def test_accelerator_that_is_none(own_node):
+    node = own_node(start=False)
+    result = subprocess.run(
+        [str(BIN / "bulkheadd"), "--config", str(node.config)], capture_output=True, text=True, timeout=60,
+        env={**os.environ, "BULKHEAD_ACCEL": "warp"},
+    )  # fmt: skip
+    assert result.returncode != 0 and "warp" in result.stdout + result.stderr
+
+
+@pytest.mark.timeout(120)
+def test_a_vm_that_does_not_boot_in_time(own_node, tmp_path):
+    """A kernel that does nothing: RunPodSandbox ends by its deadline and leaves nothing."""
+    guest = tmp_path / "guest"
+    shutil.copytree(GUEST, guest)
+    tmp_path.chmod(0o755)
+    for parent in guest.parents:
+        if str(parent).startswith("/tmp/"):
+            parent.chmod(0o755)
+    for name in os.listdir(guest):
+        if "init" in name or "boot" in name or name.endswith((".cpio", ".img", ".erofs")):
+            (guest / name).write_bytes(b"")
+            os.truncate(guest / name, 4096)
+    node = own_node(start=False, boot_timeout=10)
+    write_config(node.config, node.base, guest, BIN, boot_timeout=10)
+    node.start()
+    with fails("DEADLINE_EXCEEDED", "UNAVAILABLE", "FAILED_PRECONDITION", "INTERNAL"):
+        node.run_pod("unbootable")
+    assert not node.cri.ListPodSandbox().items
+    assert len(node.left().get("processes", {})) == 1, node.left()
+
+
+def test_help():
+    result = run("--help")
+    assert result.returncode == 0 and "--config" in result.stdout
