@@ -1,1 +1,26 @@
+#define _GNU_SOURCE
 #include "CLinux.h"
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int bh_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+int bh_pidfd_send_signal(int pidfd, int signal) {
+  return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, (void *)0, 0);
+}
+int bh_set_child_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
+
+const int bh_CLONE_NEWNET = CLONE_NEWNET;
+const int bh_CLONE_NEWNS = CLONE_NEWNS;
+int bh_unshare(int flags) { return unshare(flags); }
+int bh_setns(int fd, int type) { return setns(fd, type); }
+int bh_bind_mount(const char *source, const char *target) { return mount(source, target, NULL, MS_BIND, NULL); }
+int bh_detach_mount(const char *target) { return umount2(target, MNT_DETACH); }
+
+ssize_t bh_copy_file_range(int from, off_t *from_offset, int to, off_t *to_offset, size_t length) {
+  return copy_file_range(from, from_offset, to, to_offset, length, 0);
+}
+off_t bh_seek_data(int fd, off_t offset) { return lseek(fd, offset, SEEK_DATA); }
+off_t bh_seek_hole(int fd, off_t offset) { return lseek(fd, offset, SEEK_HOLE); }

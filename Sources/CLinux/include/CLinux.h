@@ -1,26 +1,32 @@
-// Linux interfaces that Swift's Glibc module does not import: headers it leaves out, and macros and
-// variadic calls that Swift can't see. Shared by host and guest.
+// Linux interfaces that Swift's Glibc module does not import: GNU extensions, system calls without a
+// C library wrapper, and macros that Swift can't see. Shared by host and guest.
+//
+// No _GNU_SOURCE here: it changes types that the Glibc module has already (fd_set), and the compiler
+// then refuses both. What needs it is implemented in CLinux.c. Functions return -1 and leave errno.
 #pragma once
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/vm_sockets.h>
-#include <sched.h>
+#include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <sys/types.h>
 
-static inline int bh_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
-static inline int bh_pidfd_send_signal(int pidfd, int sig) {
-  return (int)syscall(SYS_pidfd_send_signal, pidfd, sig, (void *)0, 0);
-}
-static inline int bh_set_child_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); }
+int bh_pidfd_open(pid_t pid);
+int bh_pidfd_send_signal(int pidfd, int signal);
+// prctl(PR_SET_CHILD_SUBREAPER, 1)
+int bh_set_child_subreaper(void);
+
+// CLONE_NEW* for unshare and setns.
+extern const int bh_CLONE_NEWNET;
+extern const int bh_CLONE_NEWNS;
+int bh_unshare(int flags);
+int bh_setns(int fd, int type);
+// mount(source, target, NULL, MS_BIND, NULL)
+int bh_bind_mount(const char *source, const char *target);
+// umount2(target, MNT_DETACH)
+int bh_detach_mount(const char *target);
+
+// copy_file_range(2) without flags.
+ssize_t bh_copy_file_range(int from, off_t *from_offset, int to, off_t *to_offset, size_t length);
+// lseek(2) to the next data or hole at or after `offset`.
+off_t bh_seek_data(int fd, off_t offset);
+off_t bh_seek_hole(int fd, off_t offset);

@@ -1,0 +1,41 @@
+import CLinux
+import Common
+import Glibc
+import LinuxSystem
+
+/// A network namespace that outlives every process in it, because it is bind-mounted on a file, as
+/// `ip netns` keeps them (ip-netns(8)).
+public enum NetworkNamespace {
+  /// Makes a new, empty namespace and mounts it on `path`, whose directory must exist.
+  /// On error nothing is left. Runs on a thread of its own, which ends with the new namespace.
+  public static func create(at path: String) async throws {
+    do {
+      try await onDedicatedThread {
+        let file = try systemCall("open", subject: path) { open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600) }
+        close(file)
+        do {
+          try systemCall("unshare") { bh_unshare(bh_CLONE_NEWNET) }
+          try systemCall("mount", subject: path) { bh_bind_mount("/proc/thread-self/ns/net", path) }
+        } catch {
+          unlink(path)
+          throw error
+        }
+      }
+    } catch {
+      throw BulkheadError(.internalError, "cannot make a network namespace at \(path)", cause: error)
+    }
+  }
+
+  /// Unmounts and removes what `create` made. Succeeds if it is gone, or half there.
+  public static func delete(at path: String) async throws {
+    do {
+      try await onDedicatedThread {
+        while bh_detach_mount(path) == 0 {}
+        guard errno == EINVAL || errno == ENOENT else { throw SystemError("umount", errno, subject: path) }
+        guard unlink(path) == 0 || errno == ENOENT else { throw SystemError("unlink", errno, subject: path) }
+      }
+    } catch {
+      throw BulkheadError(.internalError, "cannot remove the network namespace at \(path)", cause: error)
+    }
+  }
+}
