@@ -4,7 +4,7 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # What is costly and depends only on its inputs is kept here, outside of the checkout.
 # shellcheck disable=SC2034
-cache=${BULKHEAD_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/bulkhead}
+cache=${BULKHEAD_CACHE:-/var/cache/bulkhead}
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" | strip_colour; }
 die() {

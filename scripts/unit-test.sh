@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# The unit tests. Built without optimization, so that overflow checks and assertions are on.
+set -euo pipefail
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/common.sh"
+cd "$root"
+scripts/step.sh build-tests 'Building the unit tests' swift build --build-tests
+printf '==> Unit tests\n'
+exec swift test --skip-build "$@"
