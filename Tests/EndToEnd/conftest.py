@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from harness import proto
-from harness.node import BIN, Node
+from harness.node import Node
+from harness.proto import BIN
 from harness.registry import CraftedRegistry, Registry
 
 
@@ -65,6 +66,7 @@ def node(cri, operator, registry, images):
     node = Node(cri, operator)
     node.trust(registry.host)
     node.start()
+    node.keep_libvirt_cache()
     for image in vars(images).values():
         node.pull(image)
     yield node
@@ -85,12 +87,12 @@ def sleeper(pod, images):
 
 
 @pytest.fixture
-def own_node(cri, operator, registry, node):
+def own_node(cri, operator, registry):
     """Makes daemons that a test may kill and configure as it likes: `own_node(start=True, **settings)`."""
     made = []
 
     def make(start=True, **settings):
-        made.append(Node(cri, operator, warm=node.libvirt_cache, **settings))
+        made.append(Node(cri, operator, **settings))
         made[-1].trust(registry.host)
         if start:
             made[-1].start()

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from harness.node import BIN
+from harness.proto import BIN
 
 
 def test_version(node):

@@ -118,7 +118,7 @@ def test_sparse_file_of_a_terabyte(refused):
 
 
 def test_gzip_bomb(own_node, crafted):
-    node = own_node(max_layer_bytes=64 << 20)
+    node = own_node(max_layer_bytes="64MiB")
     node.trust(crafted.host)
     blob, diff = layers.bomb(256 << 20)
     assert len(blob) < 1 << 20

@@ -2,6 +2,39 @@
 
 from pathlib import Path
 
+from harness import proto
 
-def write_config(path: Path, base: Path, guest: Path, binaries: Path, extra: str = "", **settings):
-    raise NotImplementedError
+
+def write_config(
+    path: Path,
+    base: Path,
+    guest: Path | None = None,
+    state: Path | None = None,
+    boot_timeout: int = 60,
+    max_layer_bytes: str = "1GiB",
+):
+    guest = guest or proto.GUEST
+    tables = {
+        "daemon": {
+            "state_dir": state or base / "state",
+            "run_dir": base / "run",
+            "socket": base / "run" / "bulkhead.sock",
+            "log_level": "debug",
+        },
+        "guest": {"kernel": guest / "vmlinux", "boot_image": guest / "boot.erofs"},
+        "vm": {"boot_timeout": f"{boot_timeout}s", "scratch_size": "1GiB"},
+        "images": {"certs_dir": base / "certs.d", "max_layer_bytes": max_layer_bytes},
+        "network": {"cni_conf_dir": base / "cni", "cni_bin_dir": [base / "cni"]},
+        "libexec": {"vsock": proto.BIN / "bulkhead-vsock", "unpack": proto.BIN / "bulkhead-unpack"},
+    }
+    lines = []
+    for name, table in tables.items():
+        lines.append(f"[{name}]")
+        lines += [f"{key} = {toml(value)}" for key, value in table.items()]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def toml(value) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(toml(item) for item in value) + "]"
+    return str(value) if isinstance(value, int) else f'"{value}"'

@@ -16,40 +16,45 @@ import grpc
 from harness import crilog, leftovers, proto
 from harness.client import Client
 from harness.config import write_config
+from harness.proto import BIN, CACHE
 from harness.wait import until
 
-BIN = Path(os.environ.get("BULKHEAD_BIN", proto.ROOT / "build" / "bin"))
-GUEST = Path(os.environ.get("BULKHEAD_GUEST", proto.ROOT / "build" / "guest"))
 # The first daemon on a machine asks every emulator that is installed what it can do.
 START_SECONDS = 120
+# What libvirt found out about the emulators: up to 40 s to find out again. libvirt itself checks
+# that it is still true.
+WARM = CACHE / "libvirt"
 
 
 class Node:
-    def __init__(self, cri: proto.Api, operator: proto.Api, warm: Path | None = None, **settings):
+    def __init__(self, cri: proto.Api, operator: proto.Api, **settings):
         # Short, because the path of a unix socket has at most 107 bytes. Others must be able to
         # reach what is inside: every VM runs as a user of its own.
         self.base = Path(tempfile.mkdtemp(prefix="bh", dir="/tmp"))
         self.base.chmod(0o711)
         self.logs = self.base / "pods"
         self.logs.mkdir()
-        self.socket = self.base / "run" / "bulkheadd.sock"
+        self.socket = self.base / "run" / "bulkhead.sock"
         self.config = self.base / "config.toml"
-        self.settings = settings
-        write_config(self.config, self.base, GUEST, BIN, **settings)
+        write_config(self.config, self.base, **settings)
         self.cri_api, self.operator_api = cri, operator
         self.m, self.e = cri.messages, cri.enums
         self.process: subprocess.Popen | None = None
         self.cri: Client | None = None
         self.operator: Client | None = None
-        if warm:
-            shutil.copytree(warm, self.libvirt_cache, dirs_exist_ok=True)
+        if WARM.exists():
+            shutil.copytree(WARM, self.libvirt_cache)
 
     # The daemon itself.
 
     @property
     def libvirt_cache(self) -> Path:
-        """What libvirt found out about the emulators; costs up to 40 s to find out again."""
         return self.base / "state" / "libvirt" / "cache"
+
+    def keep_libvirt_cache(self):
+        """For daemons to come, here and in later runs."""
+        if self.libvirt_cache.exists():
+            shutil.copytree(self.libvirt_cache, WARM, dirs_exist_ok=True)
 
     def trust(self, host: str):
         """Lets the daemon speak plain HTTP with this registry."""

@@ -3,6 +3,7 @@
 protoc only makes descriptors, so that neither generated Python nor grpcio-tools is needed.
 """
 
+import os
 import subprocess
 import tempfile
 from pathlib import Path
@@ -11,6 +12,10 @@ from types import SimpleNamespace
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 ROOT = Path(__file__).resolve().parents[3]
+# What is tested: what `make build` built, or what the environment names.
+BIN = Path(os.environ.get("BULKHEAD_BIN", ROOT / "build" / "bin"))
+GUEST = Path(os.environ.get("BULKHEAD_GUEST", ROOT / "build" / "guest"))
+CACHE = Path(os.environ.get("BULKHEAD_CACHE", "/var/cache/bulkhead"))
 
 
 class Api:
