@@ -1,0 +1,60 @@
+import Common
+
+extension Setting {
+  /// Every key there is, in the order in which it is printed.
+  static let all: [Setting] = daemon + guest + vm + images + network + container + libexec
+
+  private static let daemon: [Setting] = [
+    .value(
+      "daemon", "state_dir", \.daemon.stateDirectory, .path(),
+      "Where images, pods' records and their scratch disks are kept. One daemon a directory."),
+    .value(
+      "daemon", "run_dir", \.daemon.runDirectory, .path(),
+      "Where sockets, namespaces and consoles are kept; lost at a reboot, as the pods are."),
+    .optional(
+      "daemon", "socket", \.daemon.socket, .path(limit: 107), example: "/run/bulkhead/bulkhead.sock",
+      "The CRI socket, mode 0600. Default: bulkhead.sock in run_dir. At most 107 bytes (unix(7))."),
+    .value(
+      "daemon", "log_level", \.daemon.logLevel, .choice(),
+      "What is logged: trace, debug, info, notice, warning, error or critical."),
+    .value("daemon", "log_format", \.daemon.logFormat, .choice(), "text for people, json for collectors of logs."),
+  ]
+
+  private static let guest: [Setting] = [
+    .value("guest", "kernel", \.guest.kernel, .path(), "The guest's kernel, an uncompressed vmlinux with a PVH entry."),
+    .value("guest", "boot_image", \.guest.bootImage, .path(), "The guest's root filesystem, with the agent in it."),
+  ]
+
+  private static let network: [Setting] = [
+    .value(
+      "network", "cni_conf_dir", \.network.cniConfigurationDirectory, .path(),
+      "Where CNI's configuration lies. Kept for the release that brings pod networks: CNI plugins are not run yet."),
+    .value(
+      "network", "cni_bin_dir", \.network.cniBinaryDirectories, .paths(),
+      "Where CNI plugins lie, searched in this order. Not used yet either."),
+  ]
+
+  private static let container: [Setting] = [
+    .value(
+      "container", "pids_limit", \.container.pidsLimit, .integer(0...4_194_304),
+      "How many processes and threads a container may have; 0: as many as its VM can take."),
+    .value(
+      "container", "log_line_max", \.container.logLineMax, .size(ByteCount(bytes: 256)...ByteCount.mebibytes(1)),
+      "A longer line of a container's output is split into parts of this size. The kubelet expects 16KiB."),
+    .value(
+      "container", "rlimits", \.container.resourceLimits, .resourceLimits(),
+      "Resource limits (setrlimit(2)) that containers start with, each \"name=soft:hard\"; a bound may be unlimited."),
+    .value(
+      "container", "stop_timeout", \.container.stopTimeout, .duration(0...3_600_000),
+      "How long a container has to end after its stop signal where nobody said otherwise, as when its pod is removed."
+    ),
+  ]
+
+  private static let libexec: [Setting] = [
+    .value(
+      "libexec", "vsock", \.libexec.vsock, .path(),
+      "Our vsock device, for nodes whose kernel has no /dev/vhost-vsock."),
+    .value("libexec", "unpack", \.libexec.unpack, .path(), "Decodes image layers, without privileges."),
+    .value("libexec", "virtiofsd", \.libexec.virtiofsd, .path(), "Shares host directories with a VM."),
+  ]
+}
