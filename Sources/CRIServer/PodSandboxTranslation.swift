@@ -1,0 +1,180 @@
+import CRI
+import Common
+import Pods
+
+/// RunPodSandbox's configuration, checked, as the core takes it. What a VM can't give is refused with a
+/// message that names the way out.
+func podSpec(_ request: Runtime_V1_RunPodSandboxRequest) throws(BulkheadError) -> PodSpec {
+  guard request.hasConfig, request.config.hasMetadata else { throw Validation.invalid("config.metadata", "is missing") }
+  let config = request.config
+  guard ["", RuntimeHandlers.name].contains(request.runtimeHandler) else {
+    throw BulkheadError(
+      .invalidArgument,
+      "unknown runtime handler \(printable(request.runtimeHandler, limit: 64)): this runtime serves \"\" and \"\(RuntimeHandlers.name)\""
+    )
+  }
+  let metadata = PodSpec.Metadata(
+    name: try Validation.name(config.metadata.name, "config.metadata.name"),
+    namespace: try Validation.name(config.metadata.namespace, "config.metadata.namespace"),
+    uid: try Validation.optionalName(config.metadata.uid, "config.metadata.uid"), attempt: config.metadata.attempt)
+  let options = config.linux.securityContext.namespaceOptions
+  try refuseWhatAMachineCannotGive(config)
+  return PodSpec(
+    metadata: metadata, runtimeHandler: request.runtimeHandler, hostname: try hostname(config, metadata),
+    logDirectory: try Validation.absolutePath(config.logDirectory, "config.log_directory"),
+    resolvConf: config.hasDnsConfig ? try resolvConf(config.dnsConfig) : nil, labels: config.labels,
+    annotations: config.annotations, sysctls: config.linux.sysctls, resources: try podResources(config.linux),
+    pidMode: try pidMode(options), ipcMode: try ipcMode(options))
+}
+
+private func refuseWhatAMachineCannotGive(_ config: Runtime_V1_PodSandboxConfig) throws(BulkheadError) {
+  let security = config.linux.securityContext
+  if security.namespaceOptions.network == .node {
+    throw BulkheadError(
+      .invalidArgument,
+      "a pod in a virtual machine can't share the node's network (hostNetwork): run this pod with another runtime class"
+    )
+  }
+  if security.namespaceOptions.hasUsernsOptions, security.namespaceOptions.usernsOptions.mode == .pod {
+    throw BulkheadError(.unimplemented, "user namespaces are not supported: leave hostUsers unset")
+  }
+  if config.hasWindows { throw Validation.invalid("config.windows", "is set: this runtime runs Linux pods") }
+}
+
+/// The pod's host name, as uname(2) allows: at most 64 bytes.
+private func hostname(
+  _ config: Runtime_V1_PodSandboxConfig, _ metadata: PodSpec.Metadata
+) throws(BulkheadError) -> String {
+  if config.hostname.isEmpty { return String(metadata.name.prefix(63)) }
+  let name = try Validation.name(config.hostname, "config.hostname", limit: 64)
+  guard name.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "/") }) else {
+    throw Validation.invalid("config.hostname", "is not a host name: \(printable(name))")
+  }
+  return name
+}
+
+/// resolv.conf(5) from the kubelet's DNS settings; nil where they are empty.
+private func resolvConf(_ dns: Runtime_V1_DNSConfig) throws(BulkheadError) -> String? {
+  var lines: [String] = []
+  for word in dns.servers + dns.searches + dns.options {
+    guard !word.isEmpty, word.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else {
+      throw Validation.invalid(
+        "config.dns_config", "has an entry with spaces or control characters: \(printable(word))")
+    }
+  }
+  if !dns.searches.isEmpty { lines.append("search \(dns.searches.joined(separator: " "))") }
+  lines += dns.servers.map { "nameserver \($0)" }
+  if !dns.options.isEmpty { lines.append("options \(dns.options.joined(separator: " "))") }
+  guard !lines.isEmpty else { return nil }
+  guard lines.count <= 64 else { throw Validation.invalid("config.dns_config", "has too many entries") }
+  return lines.joined(separator: "\n") + "\n"
+}
+
+/// Limits and overhead added up; nil where the kubelet gives neither.
+private func podResources(_ linux: Runtime_V1_LinuxPodSandboxConfig) throws(BulkheadError) -> PodResources? {
+  guard linux.hasResources || linux.hasOverhead else { return nil }
+  var milliCPU: Int64?
+  var memory: UInt64?
+  for part in [linux.resources, linux.overhead] {
+    if part.cpuQuota > 0, part.cpuPeriod > 0 {
+      let (product, overflow) = part.cpuQuota.multipliedReportingOverflow(by: 1000)
+      guard !overflow else { throw Validation.invalid("cpu_quota", "is absurd: \(part.cpuQuota)") }
+      milliCPU = (milliCPU ?? 0) &+ (product / part.cpuPeriod)
+    }
+    let bytes = try Validation.notNegative(part.memoryLimitInBytes, "memory_limit_in_bytes")
+    if bytes > 0 { memory = (memory ?? 0) &+ UInt64(bytes) }
+  }
+  return PodResources(milliCPU: milliCPU, memoryBytes: memory)
+}
+
+func pidMode(_ options: Runtime_V1_NamespaceOption) throws(BulkheadError) -> PIDMode {
+  switch options.pid {
+  case .pod: return .pod
+  case .container: return .container
+  case .node: return .node
+  case .target: return .target(try Validation.name(options.targetID, "namespace_options.target_id"))
+  case .UNRECOGNIZED(let value): throw Validation.invalid("namespace_options.pid", "is unknown: \(value)")
+  }
+}
+
+func ipcMode(_ options: Runtime_V1_NamespaceOption) throws(BulkheadError) -> IPCMode {
+  switch options.ipc {
+  case .pod: return .pod
+  case .node: return .node
+  default: throw Validation.invalid("namespace_options.ipc", "must be POD or NODE")
+  }
+}
+
+// MARK: - Answers
+
+extension Runtime_V1_PodSandboxMetadata {
+  init(_ metadata: PodSpec.Metadata) {
+    self.init()
+    name = metadata.name
+    namespace = metadata.namespace
+    uid = metadata.uid
+    attempt = metadata.attempt
+  }
+}
+
+extension Runtime_V1_PodSandbox {
+  init(_ pod: PodStatus) {
+    self.init()
+    id = pod.id.text
+    metadata = .init(pod.spec.metadata)
+    state = pod.state == .ready ? .sandboxReady : .sandboxNotready
+    createdAt = pod.createdAt
+    labels = pod.spec.labels
+    annotations = pod.spec.annotations
+    runtimeHandler = pod.spec.runtimeHandler
+  }
+}
+
+extension Runtime_V1_PodSandboxStatus {
+  init(_ pod: PodStatus) {
+    self.init()
+    id = pod.id.text
+    metadata = .init(pod.spec.metadata)
+    state = pod.state == .ready ? .sandboxReady : .sandboxNotready
+    createdAt = pod.createdAt
+    network = .init()
+    linux.namespaces.options = .init(pod.spec)
+    labels = pod.spec.labels
+    annotations = pod.spec.annotations
+    runtimeHandler = pod.spec.runtimeHandler
+  }
+}
+
+extension Runtime_V1_NamespaceOption {
+  init(_ spec: PodSpec) {
+    self.init()
+    ipc = spec.ipcMode == .node ? .node : .pod
+    switch spec.pidMode {
+    case .pod: pid = .pod
+    case .container: pid = .container
+    case .node: pid = .node
+    case .target(let id):
+      pid = .target
+      targetID = id
+    }
+  }
+}
+
+/// Verbose information as JSON (the CRI's `info`).
+struct PodInfo: Codable {
+  var reason: String
+  var vcpus: Int
+  var memoryBytes: UInt64
+  var uid: UInt32
+  var networkNamespace: String
+  var phases: [BootPhase]
+
+  init(_ pod: PodStatus) {
+    reason = pod.reason
+    vcpus = pod.vcpus
+    memoryBytes = pod.memory.bytes
+    uid = pod.uid
+    networkNamespace = pod.networkNamespace
+    phases = pod.phases
+  }
+}

@@ -1,0 +1,134 @@
+import AgentProtocol
+import Common
+import Hypervisor
+import Images
+
+/// The containers of a pod: what the CRI's container calls do once the pod is found.
+extension Pod {
+  /// CreateContainer: hot-plugs the image if the machine hasn't got it, and builds the container.
+  func createContainer(_ configuration: ContainerConfiguration, image: ImageRecord) async throws -> ContainerID {
+    let running = try running()
+    try await refuseTakenName(configuration)
+    let builder = ContainerSpecBuilder(
+      pod: record.spec, configuration: configuration, image: image.config,
+      pidsLimit: services.configuration.pidsLimit,
+      rlimits: services.configuration.rlimits.map { .init(type: $0.type, soft: $0.soft, hard: $0.hard) })
+    let id = ContainerID.random()
+    let spec = try builder.build()
+    let saved = try newRecord(configuration, image)
+    let container = Container(id: id, podID: self.id, record: saved, services: services, logger: logger)
+    containers[id] = container
+    do {
+      let serial = try await imageDisk(image.id, on: running.machine)
+      let request = Bulkhead_Agent_V1_CreateContainerRequest.with {
+        $0.containerID = id.text
+        $0.imageSerial = serial
+        $0.spec = spec
+      }
+      try await container.create(request, agent: running.agent)
+    } catch {
+      containers[id] = nil
+      throw error
+    }
+    return id
+  }
+
+  private func refuseTakenName(_ configuration: ContainerConfiguration) async throws {
+    let snapshot = services.snapshot.current.containers.values
+    for other in snapshot where other.podID == id {
+      if other.configuration.name == configuration.name, other.configuration.attempt == configuration.attempt {
+        throw BulkheadError(
+          .alreadyExists,
+          "pod \(record.spec.metadata.displayName) has container \(configuration.name), attempt \(configuration.attempt), already: \(other.id.short)"
+        )
+      }
+    }
+  }
+
+  private func newRecord(_ configuration: ContainerConfiguration, _ image: ImageRecord) throws -> ContainerRecord {
+    let path: String
+    if configuration.logPath.isEmpty || record.spec.logDirectory.isEmpty {
+      path = ""
+    } else {
+      path = "\(record.spec.logDirectory)/\(configuration.logPath)"
+    }
+    return ContainerRecord(
+      configuration: configuration, state: .creating, createdAt: now(), imageID: image.id.description,
+      imageRef: image.repoDigests.first ?? image.id.description, logPath: path,
+      user: ResolvedUser(uid: 0, gid: 0, supplementalGroups: []),
+      stopSignal: try configuration.stopSignal ?? LinuxSignal.number(named: image.config.stopSignal))
+  }
+
+  /// The serial of the image's disk, once the machine has it.
+  private func imageDisk(_ image: Digest, on machine: any VirtualMachine) async throws -> String {
+    if let disk = disks[image] { return try await disk.value }
+    services.images.retain(image, by: id.text)
+    let images = services.images
+    let task = Task {
+      let disk = try images.disk(for: image)
+      try await machine.attach(
+        MachineDisk(
+          serial: disk.serial, extents: disk.extents.map { .init(path: $0.path, size: $0.size) }, readonly: true))
+      return disk.serial
+    }
+    disks[image] = task
+    do { return try await task.value } catch {
+      disks[image] = nil
+      throw error
+    }
+  }
+
+  func startContainer(_ id: ContainerID) async throws {
+    let agent = try running().agent
+    try await container(id).start(agent: agent)
+  }
+
+  func stopContainer(_ id: ContainerID, grace: Duration) async throws {
+    guard let container = containers[id] else { return }
+    guard case .ready(let running) = life else { return }
+    try await container.stop(grace: grace, agent: running.agent)
+  }
+
+  func removeContainer(_ id: ContainerID) async throws {
+    guard let container = containers[id] else { return }
+    var agent: AgentConnection?
+    if case .ready(let running) = life { agent = running.agent }
+    try await container.remove(agent: agent)
+    containers[id] = nil
+  }
+
+  func reopenLog(_ id: ContainerID) async throws { try await container(id).reopenLog() }
+
+  func agentForExec(_ id: ContainerID) async throws -> AgentConnection {
+    let agent = try running().agent
+    let state = try await container(id).state
+    guard state.isRunning else {
+      throw BulkheadError(
+        .failedPrecondition, "container \(id.short) is \(state.word): a process can be run only in a running one")
+    }
+    return agent
+  }
+
+  private func container(_ id: ContainerID) throws(BulkheadError) -> Container {
+    guard let container = containers[id] else { throw BulkheadError(.notFound, "no container \(id.short)") }
+    return container
+  }
+
+  // MARK: - For people
+
+  /// The machine as the host sees it, and the guest as it sees itself or why it can't be asked.
+  func inspect() async -> PodInspection {
+    guard case .ready(let running) = life else {
+      return PodInspection(machine: nil, guest: nil, guestError: "the pod is not running")
+    }
+    let machine = try? await running.machine.status()
+    do {
+      let guest = try await running.agent.call(
+        "ask the guest", Bulkhead_Agent_V1_GuestInfoRequest(), deadline: .seconds(2)
+      ) {
+        try await $0.guestInfo(request: $1, options: $2)
+      }
+      return PodInspection(machine: machine, guest: GuestReport(guest), guestError: "")
+    } catch { return PodInspection(machine: machine, guest: nil, guestError: "\(error)") }
+  }
+}

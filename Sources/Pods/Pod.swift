@@ -1,0 +1,360 @@
+import AgentProtocol
+import Common
+import FoundationEssentials
+import Hypervisor
+import Images
+import Logging
+import PodNetwork
+
+/// One pod: its virtual machine, its connection to the agent, its containers. Run, stop and remove are
+/// serial; calls to containers run beside them and fail once the machine is gone.
+actor Pod {
+  nonisolated let id: PodID
+  let services: NodeServices
+  let logger: Logger
+  var record: PodRecord
+  var life: Life
+  var containers: [ContainerID: Container] = [:]
+  private var resources: [PodResource]
+  /// Hot-plugged image disks by image, joined by whoever needs the same one.
+  var disks: [Digest: Task<String, any Error>] = [:]
+  private let operations = OperationQueue()
+
+  /// What a pod has depends on where it is in its life.
+  enum Life {
+    case starting
+    case ready(Running)
+    case stopped
+  }
+
+  struct Running {
+    let machine: any VirtualMachine
+    let agent: AgentConnection
+    let watcher: Task<Void, Never>
+  }
+
+  init(id: PodID, record: PodRecord, resources: [PodResource], services: NodeServices) {
+    self.id = id
+    self.record = record
+    self.resources = resources
+    self.services = services
+    var logger = services.logger
+    logger[metadataKey: "pod"] = "\(record.spec.metadata.displayName)"
+    logger[metadataKey: "sandbox"] = "\(id.short)"
+    self.logger = logger
+    life = record.state == .stopped ? .stopped : .starting
+  }
+
+  nonisolated private func publish(_ record: PodRecord) {
+    services.snapshot.publish(
+      PodStatus(
+        id: id, spec: record.spec, state: record.state, reason: record.reason, createdAt: record.createdAt,
+        phases: record.phases, vcpus: record.vcpus, memory: ByteCount(bytes: record.memoryBytes), uid: record.uid,
+        networkNamespace: services.configuration.networkNamespace(id)))
+  }
+
+  func running() throws(BulkheadError) -> Running {
+    if case .ready(let running) = life { return running }
+    let why = record.reason.isEmpty ? "" : ": \(record.reason)"
+    throw BulkheadError(.failedPrecondition, "pod \(record.spec.metadata.displayName) is not running\(why)")
+  }
+
+  /// Whether nothing outside the daemon remains of it.
+  var holdsNothing: Bool { resources.isEmpty }
+
+  // MARK: - Run
+
+  /// Starts the virtual machine and makes it this pod's. On error everything is released and the
+  /// pod's record is gone.
+  func run() async throws {
+    let clock = PhaseClock()
+    do {
+      try await services.journal.begin(id, record, resources: resources)
+      publish(record)
+      let machine = try await startMachine(clock)
+      let agent = AgentConnection(machine: machine, secret: record.secret, podName: record.spec.metadata.displayName)
+      do { try await settle(machine, agent, clock) } catch {
+        await agent.close()
+        throw error
+      }
+    } catch {
+      let reason = await describe(error)
+      logger.error("the pod could not be started", metadata: ["error": "\(reason)"])
+      try await uncancelled { [self] in try await abandon() }
+      throw reason
+    }
+  }
+
+  private func startMachine(_ clock: PhaseClock) async throws -> any VirtualMachine {
+    let configuration = services.configuration
+    try makeDirectory(configuration.podDirectory(id), mode: 0o700)
+    async let scratch: Void = clock.measure("scratch disk") { [self, record, services] in
+      try await services.scratch.create(at: configuration.scratchDisk(id), owner: record.uid)
+    }
+    async let namespace: Void = clock.measure("network namespace") { [id] in
+      try await NetworkNamespace.create(at: configuration.networkNamespace(id))
+    }
+    _ = try await (scratch, namespace)
+    let description = machineDescription()
+    return try await clock.measure("vm start") { [services] in try await services.hypervisor.start(description) }
+  }
+
+  private func machineDescription() -> MachineDescription {
+    let configuration = services.configuration
+    let scratch = MachineDisk(
+      serial: Self.scratchSerial,
+      extents: [.init(path: configuration.scratchDisk(id), size: configuration.scratchSize)], readonly: false)
+    return MachineDescription(
+      id: id, displayName: record.spec.metadata.displayName, vcpus: record.vcpus,
+      memory: ByteCount(bytes: record.memoryBytes), uid: record.uid, gid: record.uid,
+      networkNamespace: configuration.networkNamespace(id), secret: record.secret, disks: [scratch])
+  }
+
+  private static let scratchSerial = "scratch"
+
+  private func settle(_ machine: any VirtualMachine, _ agent: AgentConnection, _ clock: PhaseClock) async throws {
+    let limit = services.configuration.bootTimeout
+    try await stoppingEarly(machine) {
+      _ = try await clock.measure("guest boot") { try await agent.waitUntilServing(limit: limit) }
+      let request = await self.sandboxRequest()
+      _ = try await clock.measure("create sandbox") {
+        try await agent.call("set up the guest", request, deadline: .seconds(30)) {
+          try await $0.createSandbox(request: $1, options: $2)
+        }
+      }
+    }
+    try Task.checkCancellation()
+    record.state = .ready
+    record.phases = await clock.phases
+    try await services.journal.update(id, record)
+    adopt(machine, agent)
+    logger.info(
+      "pod ready", metadata: ["phases": "\(record.phases.map { "\($0.name) \($0.durationMicroseconds / 1000) ms" })"])
+  }
+
+  /// Runs `body`, but gives up at once when the machine stops meanwhile.
+  private nonisolated func stoppingEarly(
+    _ machine: any VirtualMachine, _ body: @escaping @Sendable () async throws -> Void
+  ) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await body() }
+      group.addTask {
+        let exit = await machine.waitUntilStopped()
+        try Task.checkCancellation()
+        throw BulkheadError(.internalError, "its virtual machine stopped while booting: \(exit.explanation)")
+      }
+      defer { group.cancelAll() }
+      try await group.next()
+    }
+  }
+
+  private func sandboxRequest() -> Bulkhead_Agent_V1_CreateSandboxRequest {
+    let spec = record.spec
+    return .with {
+      $0.hostname = spec.hostname
+      if let resolvConf = spec.resolvConf { $0.resolvConf = Data(resolvConf.utf8) }
+      $0.realtimeNanoseconds = now()
+      $0.sysctls = spec.sysctls
+      $0.scratchSerial = Self.scratchSerial
+    }
+  }
+
+  private func adopt(_ machine: any VirtualMachine, _ agent: AgentConnection) {
+    let watcher = Task { [self] in
+      let exit = await machine.waitUntilStopped()
+      if !Task.isCancelled { await machineStopped(exit) }
+    }
+    life = .ready(Running(machine: machine, agent: agent, watcher: watcher))
+    publish(record)
+  }
+
+  /// `error` with what people need to find its reason: the pod's name and the end of the console.
+  private func describe(_ error: any Error) async -> BulkheadError {
+    var described = BulkheadError.wrapping(error, "cannot start the pod")
+    described.message = "pod \(record.spec.metadata.displayName): \(described.message)"
+    return described
+  }
+
+  /// Takes back a pod that did not start.
+  private func abandon() async throws {
+    life = .stopped
+    services.snapshot.remove(id)
+    try await releaseResources()
+    try await services.journal.delete(id)
+  }
+
+  // MARK: - Resources
+
+  /// Releases what the pod still has, last made first. What can't be released stays recorded and is
+  /// tried again by the next Stop, Remove or start of the daemon; the first error is thrown.
+  private func releaseResources() async throws {
+    var first: (any Error)?
+    for resource in resources.reversed() {
+      do {
+        try await release(resource)
+        try await services.journal.released(resource, of: id)
+        resources.removeAll { $0 == resource }
+      } catch {
+        logger.error("cannot release", metadata: ["resource": "\(resource)", "error": "\(error)"])
+        if first == nil { first = error }
+      }
+    }
+    services.images.release(by: id.text)
+    if let first { throw BulkheadError.wrapping(first, "cannot clean up pod \(record.spec.metadata.displayName)") }
+  }
+
+  private func release(_ resource: PodResource) async throws {
+    switch resource {
+    case .machine: try await services.hypervisor.release(id)
+    case .scratchDisk(let path): try services.scratch.delete(at: path)
+    case .networkNamespace(let path): try await NetworkNamespace.delete(at: path)
+    case .runDirectory(let path): try removeFlatDirectory(path)
+    }
+  }
+
+  // MARK: - Stop and remove
+
+  func stop() async throws {
+    try await operations.run { try await stopSerially() }
+  }
+
+  private func stopSerially() async throws {
+    if case .ready(let running) = life { try await powerOff(running, containersKilled: "the pod was stopped") }
+    if !resources.isEmpty { try await uncancelled { [self] in try await releaseResources() } }
+  }
+
+  private func powerOff(_ running: Running, containersKilled why: String) async throws {
+    running.watcher.cancel()
+    await endContainers(running.agent)
+    record.state = .stopped
+    life = .stopped
+    publish(record)
+    try await uncancelled { [self] in
+      for container in await containers.values { await container.machineGone(why) }
+      await running.agent.close()
+      try await services.journal.update(id, await record)
+      try await running.machine.destroy()
+    }
+  }
+
+  /// Kills what still runs so that its last output reaches the log; a guest that does not answer
+  /// loses it.
+  private func endContainers(_ agent: AgentConnection) async {
+    var alive: [Container] = []
+    for container in containers.values where await container.state.isRunning { alive.append(container) }
+    guard !alive.isEmpty else { return }
+    await bounded(.seconds(3)) { [alive] in
+      await withTaskGroup(of: Void.self) { group in
+        for container in alive { group.addTask { try? await container.stop(grace: .zero, agent: agent) } }
+      }
+    }
+  }
+
+  /// The machine ended though nobody asked.
+  private func machineStopped(_ exit: MachineExit) async {
+    guard case .ready(let running) = life else { return }
+    record.state = .stopped
+    record.reason = "its virtual machine stopped: \(exit.explanation)"
+    life = .stopped
+    publish(record)
+    logger.error("the pod's virtual machine stopped", metadata: ["why": "\(exit.explanation)"])
+    for container in containers.values { await container.machineGone(record.reason) }
+    await running.agent.close()
+    do {
+      try await services.journal.update(id, record)
+      try await operations.run { try await releaseResources() }
+    } catch { logger.error("cannot clean up after the machine", metadata: ["error": "\(error)"]) }
+  }
+
+  /// Stops the pod if it runs and forgets it and its containers.
+  func remove() async throws {
+    try await operations.run {
+      try await stopSerially()
+      try await uncancelled { [self] in
+        for container in await containers.values { try await container.remove(agent: nil) }
+        try await services.journal.delete(id)
+        services.snapshot.remove(id)
+      }
+    }
+    containers = [:]
+  }
+
+  // MARK: - Recovery
+
+  /// Takes up what a former daemon left of this pod: adopts a machine that runs and answers, and
+  /// otherwise releases everything. False where nothing of the pod remains to be known.
+  func recover(containers saved: [ContainerID: ContainerRecord]) async throws -> Bool {
+    if record.state == .starting {
+      try await abandon()
+      return false
+    }
+    for (id, saved) in saved { await restore(id, saved) }
+    guard record.state == .ready else {
+      publish(record)
+      try await releaseResources()
+      return true
+    }
+    do { try await readopt() } catch {
+      record.state = .stopped
+      record.reason = "it was lost while the daemon was not running: \(error)"
+      life = .stopped
+      publish(record)
+      for container in containers.values { await container.machineGone(record.reason) }
+      try await services.journal.update(id, record)
+      try await releaseResources()
+    }
+    return true
+  }
+
+  private func restore(_ id: ContainerID, _ saved: ContainerRecord) async {
+    let container = Container(id: id, podID: self.id, record: saved, services: services, logger: logger)
+    containers[id] = container
+    if case .creating = saved.state { return }
+    await container.publishRestored()
+    if let image = Digest(saved.imageID) { services.images.retain(image, by: self.id.text) }
+  }
+
+  private func readopt() async throws {
+    guard let machine = try await services.hypervisor.find(id) else {
+      throw BulkheadError(.unavailable, "its virtual machine no longer runs")
+    }
+    let agent = AgentConnection(machine: machine, secret: record.secret, podName: record.spec.metadata.displayName)
+    do {
+      _ = try await agent.waitUntilServing(limit: .seconds(10))
+      let known = try await agent.call("list the containers", Bulkhead_Agent_V1_ListContainersRequest()) {
+        try await $0.listContainers(request: $1, options: $2)
+      }
+      adopt(machine, agent)
+      await reconcile(known.containers, agent)
+    } catch {
+      await agent.close()
+      throw error
+    }
+  }
+
+  private func reconcile(_ known: [Bulkhead_Agent_V1_ContainerSummary], _ agent: AgentConnection) async {
+    let summaries = Dictionary(known.map { ($0.containerID, $0) }, uniquingKeysWith: { first, _ in first })
+    for (id, container) in containers {
+      if case .creating = await container.state {
+        containers[id] = nil
+        do { try await container.remove(agent: agent) } catch {
+          logger.warning("cannot remove a half-made container", metadata: ["error": "\(error)"])
+        }
+      } else {
+        await container.reconcile(with: summaries[id.text], agent: agent)
+      }
+    }
+  }
+}
+
+extension MachineExit {
+  /// For people.
+  var explanation: String {
+    switch self {
+    case .destroyed: "it was destroyed"
+    case .guestShutdown: "the guest powered off"
+    case .guestPanicked: "the guest's kernel panicked"
+    case .processDied: "its QEMU process ended"
+    }
+  }
+}

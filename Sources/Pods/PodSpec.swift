@@ -1,0 +1,74 @@
+import Common
+
+/// What a pod is asked to be, validated. Kept in the state database as it was asked.
+public struct PodSpec: Sendable, Codable, Equatable {
+  /// Who the pod is to Kubernetes; one pod at a time may have it.
+  public struct Metadata: Sendable, Codable, Hashable {
+    public var name: String
+    public var namespace: String
+    public var uid: String
+    public var attempt: UInt32
+    public init(name: String, namespace: String, uid: String, attempt: UInt32) {
+      self.name = name
+      self.namespace = namespace
+      self.uid = uid
+      self.attempt = attempt
+    }
+    /// As the kubelet names pods in its messages.
+    public var displayName: String { "\(namespace)/\(name)" }
+  }
+
+  public var metadata: Metadata
+  public var runtimeHandler: String
+  public var hostname: String
+  /// Directory of the containers' log files; empty: no logs are kept.
+  public var logDirectory: String
+  /// The whole resolv.conf of the pod's containers; nil: none.
+  public var resolvConf: String?
+  public var labels: [String: String]
+  public var annotations: [String: String]
+  public var sysctls: [String: String]
+  /// What the pod's containers may use together, and what the VM needs besides; nil: the node's default.
+  public var resources: PodResources?
+  /// The PID namespace that containers get unless they say otherwise; shown in status.
+  public var pidMode: PIDMode
+  public var ipcMode: IPCMode
+
+  public init(
+    metadata: Metadata, runtimeHandler: String, hostname: String, logDirectory: String, resolvConf: String?,
+    labels: [String: String], annotations: [String: String], sysctls: [String: String],
+    resources: PodResources?, pidMode: PIDMode, ipcMode: IPCMode
+  ) {
+    self.metadata = metadata
+    self.runtimeHandler = runtimeHandler
+    self.hostname = hostname
+    self.logDirectory = logDirectory
+    self.resolvConf = resolvConf
+    self.labels = labels
+    self.annotations = annotations
+    self.sysctls = sysctls
+    self.resources = resources
+    self.pidMode = pidMode
+    self.ipcMode = ipcMode
+  }
+}
+
+/// CPU in thousandths of a core, memory in bytes; nil: no limit was given.
+public struct PodResources: Sendable, Codable, Equatable {
+  public var milliCPU: Int64?
+  public var memoryBytes: UInt64?
+  public init(milliCPU: Int64?, memoryBytes: UInt64?) {
+    self.milliCPU = milliCPU
+    self.memoryBytes = memoryBytes
+  }
+}
+
+public enum PIDMode: Sendable, Codable, Equatable {
+  case pod, container, node
+  /// Joins that container's.
+  case target(String)
+}
+
+public enum IPCMode: String, Sendable, Codable, Equatable {
+  case pod, node
+}

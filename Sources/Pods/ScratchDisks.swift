@@ -1,0 +1,110 @@
+import CLinux
+import Common
+import Foundation
+import Glibc
+import LinuxSystem
+import Subprocess
+
+/// The disks that hold pods' writable layers: sparse files with an ext4 that has project quotas (one
+/// project a container) and no journal, since a scratch disk never outlives its pod.
+///
+/// mkfs runs once a size: its result is kept as a template whose data regions are copied for each pod,
+/// a few milliseconds' work.
+actor ScratchDisks {
+  private let directory: String
+  private let size: ByteCount
+  private var template: Task<String, any Error>?
+
+  /// `directory` must exist and be searchable by the users that VMs run as.
+  init(directory: String, size: ByteCount) {
+    self.directory = directory
+    self.size = size
+  }
+
+  /// Makes the disk file at `path`, readable and writable by `owner` alone. It must not exist yet.
+  /// Throws `resourceExhausted` where the file system is full.
+  func create(at path: String, owner: UInt32) async throws {
+    let template = try await templatePath()
+    do {
+      try await onDedicatedThread { try copySparse(from: template, to: path, owner: owner) }
+    } catch {
+      unlink(path)
+      if let error = error as? SystemError, error.number == ENOSPC {
+        throw BulkheadError(
+          .resourceExhausted, "no space is left for the pod's scratch disk in \(directory)", cause: error)
+      }
+      throw BulkheadError(.internalError, "cannot make the pod's scratch disk", cause: error)
+    }
+  }
+
+  /// Succeeds if the disk is gone already.
+  nonisolated func delete(at path: String) throws {
+    guard unlink(path) == 0 || errno == ENOENT else { throw SystemError("unlink", errno, subject: path) }
+  }
+
+  /// Joins a template that is being made; one that failed is tried again by the next caller.
+  func templatePath() async throws -> String {
+    if let template { return try await template.value }
+    let path = "\(directory)/template-\(size.bytes).ext4"
+    let size = size
+    let task = Task { try await Self.makeTemplate(at: path, size: size) }
+    template = task
+    do { return try await task.value } catch {
+      template = nil
+      throw error
+    }
+  }
+
+  private static func makeTemplate(at path: String, size: ByteCount) async throws -> String {
+    if access(path, F_OK) == 0 { return path }
+    let temporary = path + ".new"
+    let file = try systemCall("open", subject: temporary) {
+      open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)
+    }
+    defer { close(file) }
+    try systemCall("ftruncate", subject: temporary) { ftruncate(file, off_t(size.bytes)) }
+    let options = [
+      "-q", "-F", "-m", "0", "-O", "^has_journal,quota,project",
+      "-E", "quotatype=prjquota,lazy_itable_init=1,nodiscard", temporary,
+    ]
+    let result = try await run(
+      .name("mkfs.ext4"), arguments: Arguments(options),
+      environment: .inherit.updating(["PATH": "/usr/sbin:/sbin:/usr/bin:/bin"]),
+      output: .discarded, error: .string(limit: 4096))
+    guard result.terminationStatus.isSuccess else {
+      throw BulkheadError(
+        .internalError,
+        "mkfs.ext4 failed; is e2fsprogs installed? \(printable(result.standardError))")
+    }
+    try systemCall("fsync", subject: temporary) { fsync(file) }
+    try systemCall("rename", subject: path) { rename(temporary, path) }
+    return path
+  }
+}
+
+/// Copies the data regions of a sparse file and leaves its holes holes (lseek(2), SEEK_DATA).
+private func copySparse(from source: String, to target: String, owner: UInt32) throws {
+  let input = try systemCall("open", subject: source) { open(source, O_RDONLY | O_CLOEXEC) }
+  defer { close(input) }
+  let output = try systemCall("open", subject: target) { open(target, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600) }
+  defer { close(output) }
+  let size = try systemCall("lseek", subject: source) { lseek(input, 0, SEEK_END) }
+  try systemCall("ftruncate", subject: target) { ftruncate(output, size) }
+  var position: off_t = 0
+  while position < size {
+    let start = bh_seek_data(input, position)
+    if start == -1, errno == ENXIO { break }
+    guard start >= 0 else { throw SystemError("lseek", errno, subject: source) }
+    let end = try systemCall("lseek", subject: source) { bh_seek_hole(input, start) }
+    var from = start
+    var to = start
+    while from < end {
+      let copied = try systemCall("copy_file_range", subject: target) {
+        bh_copy_file_range(input, &from, output, &to, Int(end - from))
+      }
+      if copied == 0 { break }
+    }
+    position = end
+  }
+  try systemCall("fchown", subject: target) { fchown(output, owner, owner) }
+}

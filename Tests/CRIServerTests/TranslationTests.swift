@@ -1,0 +1,135 @@
+import CRI
+import Common
+import Foundation
+import Pods
+import Testing
+
+@testable import CRIServer
+
+@Suite struct PodTranslationTests {
+  private func request(_ change: (inout Runtime_V1_PodSandboxConfig) -> Void = { _ in })
+    -> Runtime_V1_RunPodSandboxRequest
+  {
+    .with {
+      $0.config.metadata.name = "web"
+      $0.config.metadata.namespace = "shop"
+      $0.config.metadata.uid = "u"
+      change(&$0.config)
+    }
+  }
+
+  private func refusal(_ request: Runtime_V1_RunPodSandboxRequest) -> BulkheadError? {
+    #expect(throws: BulkheadError.self) { try podSpec(request) }
+  }
+
+  @Test func aPlainPodIsTaken() throws {
+    let spec = try podSpec(
+      request {
+        $0.dnsConfig.servers = ["10.0.0.10"]
+        $0.dnsConfig.searches = ["shop.svc", "svc"]
+        $0.dnsConfig.options = ["ndots:5"]
+      })
+    #expect(spec.metadata.displayName == "shop/web")
+    #expect(spec.hostname == "web")
+    #expect(spec.resolvConf == "search shop.svc svc\nnameserver 10.0.0.10\noptions ndots:5\n")
+    #expect(spec.pidMode == .pod)
+  }
+
+  @Test func missingMetadataIsNamed() {
+    #expect(refusal(.init())?.message.contains("metadata") == true)
+    #expect(refusal(request { $0.metadata.name = "" })?.message.contains("metadata.name") == true)
+    #expect(refusal(request { $0.metadata.name = "a\nb" })?.code == .invalidArgument)
+    #expect(refusal(request { $0.metadata.namespace = String(repeating: "n", count: 300) })?.code == .invalidArgument)
+  }
+
+  @Test func pathsMustBeAbsoluteAndCannotClimb() {
+    #expect(refusal(request { $0.logDirectory = "relative" })?.message.contains("log_directory") == true)
+    #expect(refusal(request { $0.logDirectory = "/var/../etc" })?.code == .invalidArgument)
+  }
+
+  @Test func theNodesNetworkIsRefusedWithAWayOut() {
+    let error = refusal(request { $0.linux.securityContext.namespaceOptions.network = .node })
+    #expect(error?.message.contains("another runtime class") == true)
+  }
+
+  @Test func dnsEntriesCannotSmuggleLines() {
+    #expect(refusal(request { $0.dnsConfig.servers = ["1.1.1.1\nnameserver 6.6.6.6"] })?.code == .invalidArgument)
+  }
+
+  @Test func resourcesAndOverheadAddUp() throws {
+    let spec = try podSpec(
+      request {
+        $0.linux.resources.cpuQuota = 150_000
+        $0.linux.resources.cpuPeriod = 100_000
+        $0.linux.resources.memoryLimitInBytes = 100
+        $0.linux.overhead.memoryLimitInBytes = 28
+      })
+    #expect(spec.resources == PodResources(milliCPU: 1500, memoryBytes: 128))
+    #expect(refusal(request { $0.linux.resources.memoryLimitInBytes = -5 })?.code == .invalidArgument)
+  }
+}
+
+@Suite struct ContainerTranslationTests {
+  private func config(_ change: (inout Runtime_V1_ContainerConfig) -> Void = { _ in }) -> Runtime_V1_ContainerConfig {
+    .with {
+      $0.metadata.name = "c"
+      $0.image.image = "busybox"
+      change(&$0)
+    }
+  }
+
+  private func refusal(_ change: (inout Runtime_V1_ContainerConfig) -> Void) -> BulkheadError? {
+    #expect(throws: BulkheadError.self) { try containerConfiguration(config(change)) }
+  }
+
+  /// A uid past 2^32 must not come out as root.
+  @Test(arguments: [-1, 1 << 32, Int64(UInt32.max), .max, .min])
+  func absurdUserIDsAreRefused(_ uid: Int64) {
+    #expect(refusal { $0.linux.securityContext.runAsUser.value = uid }?.message.contains("run_as_user") == true)
+    #expect(refusal { $0.linux.securityContext.supplementalGroups = [uid] }?.code == .invalidArgument)
+  }
+
+  @Test func usersAreTakenAsAsked() throws {
+    #expect(try containerConfiguration(config()).user == .image)
+    let both = config {
+      $0.linux.securityContext.runAsUser.value = 7
+      $0.linux.securityContext.runAsGroup.value = 8
+    }
+    #expect(try containerConfiguration(both).user == .id(uid: 7, gid: 8))
+    #expect(refusal { $0.linux.securityContext.runAsGroup.value = 8 }?.message.contains("run_as_group") == true)
+  }
+
+  @Test func logPathsStayBelowTheLogDirectory() {
+    #expect(refusal { $0.logPath = "../../etc/passwd" }?.code == .invalidArgument)
+    #expect(refusal { $0.logPath = "/etc/passwd" }?.code == .invalidArgument)
+  }
+
+  @Test func environmentNamesAreChecked() {
+    #expect(refusal { $0.envs = [.with { $0.key = "A=B" }] }?.code == .invalidArgument)
+    #expect(
+      refusal {
+        $0.envs = [
+          .with {
+            $0.key = "A"; $0.value = Data([65, 0])
+          }
+        ]
+      }?.code == .invalidArgument)
+  }
+
+  @Test func everySignalGoesThereAndBack() throws {
+    for signal in Runtime_V1_Signal.allCases where signal != .runtimeDefault {
+      let number = try #require(try stopSignalNumber(signal))
+      #expect(try stopSignalNumber(CRIServer.signal(number: number)) == number)
+    }
+    #expect(try stopSignalNumber(.sigterm) == 15)
+    #expect(try stopSignalNumber(.sigrtmin) == 34)
+    #expect(try stopSignalNumber(.sigrtmax) == 64)
+    #expect(throws: BulkheadError.self) { try stopSignalNumber(.UNRECOGNIZED(99)) }
+  }
+
+  @Test func noSeccompProfileMeansUnconfined() throws {
+    #expect(try containerConfiguration(config()).seccomp == .unconfined)
+    let asked = config { $0.linux.securityContext.seccomp.profileType = .runtimeDefault }
+    #expect(try containerConfiguration(asked).seccomp == .runtimeDefault)
+  }
+}
