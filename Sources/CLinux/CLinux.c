@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
+#include <linux/capability.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -24,3 +25,19 @@ ssize_t bh_copy_file_range(int from, off_t *from_offset, int to, off_t *to_offse
 }
 off_t bh_seek_data(int fd, off_t offset) { return lseek(fd, offset, SEEK_DATA); }
 off_t bh_seek_hole(int fd, off_t offset) { return lseek(fd, offset, SEEK_HOLE); }
+
+void bh_drop_bounding_capabilities(void) {
+  // Up to the last one that this kernel knows: the next is EINVAL.
+  for (unsigned long capability = 0; prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0; capability++) {
+  }
+}
+int bh_clear_capabilities(void) {
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == -1) return -1;
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {0};
+  return (int)syscall(SYS_capset, &header, none);
+}
+
+int bh_set_no_new_privs(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
+int bh_set_undumpable(void) { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }
+int bh_close_from(unsigned first) { return close_range(first, ~0u, 0); }

@@ -30,3 +30,14 @@ ssize_t bh_copy_file_range(int from, off_t *from_offset, int to, off_t *to_offse
 // lseek(2) to the next data or hole at or after `offset`.
 off_t bh_seek_data(int fd, off_t offset);
 off_t bh_seek_hole(int fd, off_t offset);
+
+// Empties the capability bounding set of the thread, as far as CAP_SETPCAP allows.
+void bh_drop_bounding_capabilities(void);
+// Empties the permitted, effective, inheritable and ambient sets.
+int bh_clear_capabilities(void);
+// prctl(PR_SET_NO_NEW_PRIVS, 1)
+int bh_set_no_new_privs(void);
+// prctl(PR_SET_DUMPABLE, 0)
+int bh_set_undumpable(void);
+// close_range(first, UINT_MAX, 0)
+int bh_close_from(unsigned first);
