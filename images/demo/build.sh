@@ -12,9 +12,10 @@ mkdir -p "$work/app/bin"
 cat >"$work/app/bin/hello" <<'SCRIPT'
 #!/bin/sh
 echo "Hello from $(hostname), a pod in a virtual machine of its own."
-echo "My kernel is $(uname -r), I am process $$ and user $(id -un)."
+echo "I am $(id -un), my kernel is $(uname -r), and it is up for $(cut -d ' ' -f 1 /proc/uptime) seconds."
 echo "This machine has $(nproc) CPU and $(($(sed -n 's/MemTotal: *\([0-9]*\).*/\1/p' /proc/meminfo) / 1024)) MiB of memory."
-exec sleep 3600
+while [ ! -e /tmp/done ]; do sleep 0.1; done
+echo "Someone made /tmp/done, so I am done."
 SCRIPT
 chmod 755 "$work/app/bin/hello"
 

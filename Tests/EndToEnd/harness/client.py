@@ -45,8 +45,10 @@ class Client:
             response_deserializer=response.FromString,
         )
 
-        def invoke(timeout=None, wait_for_ready=None, **fields):
-            return call(request(**fields), timeout=timeout or self.deadline, wait_for_ready=wait_for_ready)
+        def invoke(timeout=None, wait_for_ready=None, metadata=None, **fields):
+            return call(
+                request(**fields), timeout=timeout or self.deadline, wait_for_ready=wait_for_ready, metadata=metadata
+            )
 
         def future(timeout=None, **fields):
             return call.future(request(**fields), timeout=timeout or self.deadline)

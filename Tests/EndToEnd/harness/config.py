@@ -12,6 +12,7 @@ def write_config(
     state: Path | None = None,
     boot_timeout: int = 60,
     max_layer_bytes: str = "1GiB",
+    log_level: str = "debug",
 ):
     guest = guest or proto.GUEST
     tables = {
@@ -19,7 +20,7 @@ def write_config(
             "state_dir": state or base / "state",
             "run_dir": base / "run",
             "socket": base / "run" / "bulkhead.sock",
-            "log_level": "debug",
+            "log_level": log_level,
         },
         "guest": {"kernel": guest / "vmlinux", "boot_image": guest / "boot.erofs"},
         "vm": {"boot_timeout": f"{boot_timeout}s", "scratch_size": "1GiB"},

@@ -1,0 +1,158 @@
+"""QEMU started by hand, without libvirt or Bulkhead: the unit that pods are measured in.
+
+The machine has what a pod's machine has: the same kernel and command line, boot disk, scratch disk,
+controllers, devices and memory, and the vsock device of hosts without /dev/vhost-vsock. Scratch disk
+and device are ready before the clock starts, so that it measures a boot and nothing else.
+"""
+
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from harness.client import Client
+from harness.proto import BIN, GUEST, load_agent
+from harness.wait import until
+
+AGENT_PORT = 1024
+AGENT = load_agent()
+
+
+def kernel_command_line(qemu_pid: int) -> str:
+    """What a pod's kernel was started with."""
+    arguments = Path(f"/proc/{qemu_pid}/cmdline").read_bytes().decode().split("\0")
+    return arguments[arguments.index("-append") + 1]
+
+
+class BareMachine:
+    def __init__(self, append: str, accelerator: str, memory: int = 256 << 20, vcpus: int = 1):
+        self.append, self.accelerator = append, accelerator
+        self.memory, self.vcpus = memory, vcpus
+        self.secret = secrets.token_hex(16)
+        self.qemu: subprocess.Popen | None = None
+
+    def __enter__(self):
+        self.directory = Path(tempfile.mkdtemp(prefix="bh", dir="/tmp"))
+        (self.directory / "secret").write_text(self.secret)
+        scratch = self.directory / "scratch"
+        with scratch.open("wb") as file:
+            file.truncate(1 << 30)
+        subprocess.run(["mkfs.ext4", "-q", "-O", "quota", "-E", "quotatype=prjquota", scratch], check=True)
+        self.vhost = self.directory / "vhost.sock"
+        self.vsock = self.directory / "vsock.sock"
+        nobody = ["--uid", "65534", "--gid", "65534", "--socket-uid", "0"]
+        self.device = subprocess.Popen(
+            [str(BIN / "bulkhead-vsock"), "--vhost-socket", str(self.vhost), "--vsock-socket", str(self.vsock),
+             "--guest-cid", "3", *nobody], stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        until(lambda: self.vhost.exists() and self.vsock.exists(), "bulkhead-vsock listens", 10)
+        return self
+
+    def __exit__(self, *_):
+        for process in (self.qemu, self.device):
+            if process and process.poll() is None:
+                process.kill()
+            if process:
+                process.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def seconds_to_answer(self) -> float:
+        """From exec of QEMU to the agent's answer to Health."""
+        with Bridge(self.directory / "agent.sock", self.vsock) as bridge:
+            client = Client(str(bridge.path), AGENT, deadline=120)
+            start = time.perf_counter()
+            self.qemu = subprocess.Popen(self.arguments(), stdin=subprocess.DEVNULL)
+            client.Health(wait_for_ready=True, metadata=[("bulkhead-secret", self.secret)])
+            seconds = time.perf_counter() - start
+            client.close()
+        return seconds
+
+    def arguments(self) -> list[str]:
+        cpu = "max" if self.accelerator == "tcg" else "host"
+        return [
+            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-machine", f"q35,usb=off,dump-guest-core=off,memory-backend=ram,accel={self.accelerator}",
+            "-cpu", cpu, "-smp", str(self.vcpus), "-m", f"{self.memory >> 20}M",
+            "-object", f"memory-backend-memfd,id=ram,size={self.memory},share=on",
+            "-bios", "/usr/share/qemu/qboot.rom", "-kernel", str(GUEST / "vmlinux"), "-append", self.append,
+            "-fw_cfg", f"name=opt/bulkhead/secret,file={self.directory}/secret",
+            "-drive", f"if=none,id=boot,format=raw,readonly=on,file={GUEST}/boot.erofs",
+            "-device", "virtio-blk-pci,drive=boot,serial=boot",
+            "-device", "virtio-scsi-pci,id=scsi",
+            "-drive", f"if=none,id=scratch,format=raw,cache=unsafe,file={self.directory}/scratch",
+            "-device", "scsi-hd,bus=scsi.0,drive=scratch,serial=scratch",
+            "-device", "pcie-root-port,id=port",
+            "-device", "virtio-balloon-pci,free-page-reporting=on",
+            "-object", "rng-random,id=random,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=random",
+            "-device", "pvpanic",
+            "-serial", f"file:{self.directory}/console",
+            "-chardev", f"socket,id=vsock,path={self.vhost}", "-device", "vhost-user-vsock-pci,chardev=vsock",
+        ]  # fmt: skip
+
+
+class Bridge:
+    """Lets a gRPC client reach the guest's agent: a unix socket whose connections go on to the agent's
+    port by the vsock device's handshake, tried again until the guest listens."""
+
+    def __init__(self, path: Path, vsock: Path):
+        self.path, self.vsock, self.open = path, vsock, True
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(path))
+        self.listener.listen()
+
+    def __enter__(self):
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.open = False
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+    def _accept(self):
+        while self.open:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client):
+        while self.open:
+            guest = self._dial()
+            if guest:
+                for one, other in ((client, guest), (guest, client)):
+                    threading.Thread(target=self._copy, args=(one, other), daemon=True).start()
+                return
+            time.sleep(0.002)
+
+    def _dial(self):
+        guest = socket.socket(socket.AF_UNIX)
+        try:
+            guest.connect(str(self.vsock))
+            guest.sendall(f"CONNECT {AGENT_PORT}\n".encode())
+            answer = b""
+            while not answer.endswith(b"\n"):
+                byte = guest.recv(1)
+                if not byte:
+                    break
+                answer += byte
+            if answer.startswith(b"OK"):
+                return guest
+        except OSError:
+            pass
+        guest.close()
+        return None
+
+    @staticmethod
+    def _copy(source, target):
+        try:
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
