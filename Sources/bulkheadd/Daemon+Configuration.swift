@@ -1,0 +1,40 @@
+import BulkheadConfiguration
+import Common
+import Images
+import LibvirtHypervisor
+import Pods
+
+/// The one configuration file, as each part wants its share of it.
+extension Daemon {
+  func libvirtConfiguration() -> LibvirtConfiguration {
+    var configuration = LibvirtConfiguration(
+      connection: settings.vm.hypervisor == .embed ? .embedded(root: settings.libvirtRoot) : .system,
+      stateDirectory: "\(settings.daemon.stateDirectory)/vm", runDirectory: "\(settings.daemon.runDirectory)/vm",
+      kernel: settings.guest.kernel, bootImage: settings.guest.bootImage, vsockDevice: settings.libexec.vsock)
+    configuration.emulator = settings.vm.emulator
+    configuration.virtiofsd = settings.libexec.virtiofsd
+    configuration.accelerator =
+      switch settings.vm.accelerator {
+      case .auto: .auto
+      case .kvm: .kvm
+      case .tcg: .tcg
+      }
+    configuration.acceleratorReason = "vm.accelerator or BULKHEAD_ACCEL says so"
+    configuration.maximumVCPUs = maximumVCPUs
+    configuration.maximumMemory = maximumMemory
+    return configuration
+  }
+
+  func podsConfiguration() -> PodsConfiguration {
+    PodsConfiguration(
+      stateDirectory: settings.daemon.stateDirectory, runDirectory: settings.daemon.runDirectory,
+      bootTimeout: settings.vm.bootTimeout, scratchSize: settings.vm.scratchSize, defaultVCPUs: settings.vm.vcpus,
+      defaultMemory: settings.vm.memory, maximumVCPUs: maximumVCPUs, maximumMemory: maximumMemory,
+      firstUID: settings.vm.uidBase, uidCount: settings.vm.uidCount, pidsLimit: Int64(settings.container.pidsLimit),
+      rlimits: settings.container.resourceLimits.map { ("RLIMIT_\($0.name.uppercased())", $0.soft, $0.hard) },
+      logLineMaximum: Int(settings.container.logLineMax.bytes))
+  }
+
+  private var maximumVCPUs: Int { settings.vm.maxVCPUs ?? 64 }
+  private var maximumMemory: ByteCount { settings.vm.maxMemory ?? .gibibytes(512) }
+}

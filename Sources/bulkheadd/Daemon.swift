@@ -1,0 +1,94 @@
+import BulkheadConfiguration
+import CRIServer
+import Common
+import Foundation
+import GRPCCore
+import GRPCNGHTTP2
+import Hypervisor
+import Images
+import LibvirtHypervisor
+import LinuxSystem
+import Logging
+import Pods
+
+/// Puts the parts together and serves until a signal ends it. Pods are left running.
+struct Daemon {
+  let settings: Configuration
+  let logger: Logger
+
+  func run() async throws {
+    let lock = try StateLock(directory: settings.daemon.stateDirectory)
+    defer { lock.unlock() }
+    let hypervisor = try await openHypervisor()
+    let images = try await openImages()
+    let pods = try PodManager(
+      configuration: podsConfiguration(), hypervisor: hypervisor, images: images, logger: logger)
+    try await pods.recover()
+    try await serve(pods, images, hypervisor)
+  }
+
+  private func openHypervisor() async throws -> LibvirtHypervisor {
+    let hypervisor = try await LibvirtHypervisor(libvirtConfiguration(), logger: logger)
+    let acceleration = hypervisor.acceleration
+    let level: Logger.Level = acceleration.accelerator == .tcg ? .warning : .notice
+    logger.log(
+      level: level,
+      acceleration.accelerator == .tcg ? "guests run without hardware virtualization (TCG): slow" : "guests run on KVM",
+      metadata: ["why": "\(acceleration.reason)"])
+    return hypervisor
+  }
+
+  private func openImages() async throws -> ImageStore {
+    try await ImageStore(configuration: imageStoreConfiguration(), logger: logger)
+  }
+
+  private func serve(_ pods: PodManager, _ images: ImageStore, _ hypervisor: LibvirtHypervisor) async throws {
+    let transport = NGHTTP2ServerTransport(listeners: [.unix(path: settings.socket, mode: 0o600)])
+    let server = GRPCServer(
+      transport: transport, services: services(pods, images, hypervisor),
+      interceptors: [CallInterceptor(logger: logger)])
+    let logger = logger
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await server.serve() }
+      group.addTask {
+        let signal = await terminationSignal()
+        logger.notice("ending; pods go on running", metadata: ["signal": "\(signal)"])
+        server.beginGracefulShutdown()
+      }
+      logger.notice("serving the CRI", metadata: ["socket": "\(settings.socket)", "version": "\(bulkheadVersion)"])
+      notifyServiceManager("READY=1")
+      try await group.next()
+      group.cancelAll()
+    }
+  }
+
+  private func services(
+    _ pods: PodManager, _ images: ImageStore, _ hypervisor: LibvirtHypervisor
+  ) -> [any RegistrableRPCService] {
+    let acceleration = hypervisor.acceleration
+    let info = [
+      "accelerator": acceleration.accelerator.rawValue, "acceleratorReason": acceleration.reason,
+      "hypervisor": settings.vm.hypervisor.rawValue, "guestKernel": settings.guest.kernel,
+    ]
+    return [
+      RuntimeService(
+        pods: pods, identity: RuntimeIdentity(version: bulkheadVersion, info: info, network: networkStatus)),
+      ImageService(
+        images: images, directory: "\(settings.daemon.stateDirectory)/images",
+        scratchDirectory: "\(settings.daemon.stateDirectory)/scratch"),
+      OperatorService(
+        pods: pods, images: images,
+        node: .init(
+          version: bulkheadVersion, acceleration: acceleration, hypervisor: settings.vm.hypervisor.rawValue,
+          guestKernelPath: settings.guest.kernel)),
+    ]
+  }
+
+  private var networkStatus: @Sendable () -> RuntimeNetworkStatus {
+    {
+      RuntimeNetworkStatus(
+        ready: false, reason: "NetworkPluginNotReady",
+        message: "this version gives pods a loopback interface only: CNI is not supported yet")
+    }
+  }
+}
