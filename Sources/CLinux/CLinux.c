@@ -41,3 +41,9 @@ int bh_clear_capabilities(void) {
 int bh_set_no_new_privs(void) { return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); }
 int bh_set_undumpable(void) { return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); }
 int bh_close_from(unsigned first) { return close_range(first, ~0u, 0); }
+
+int bh_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags) {
+  return accept4(fd, address, length, flags);
+}
+
+int bh_set_thread_name(const char *name) { return prctl(PR_SET_NAME, name, 0, 0, 0); }

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 int bh_pidfd_open(pid_t pid);
@@ -41,3 +42,7 @@ int bh_set_no_new_privs(void);
 int bh_set_undumpable(void);
 // close_range(first, UINT_MAX, 0)
 int bh_close_from(unsigned first);
+// accept4(2)
+int bh_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
+// prctl(PR_SET_NAME, name): at most 15 bytes are kept.
+int bh_set_thread_name(const char *name);

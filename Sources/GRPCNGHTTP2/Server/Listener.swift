@@ -1,0 +1,162 @@
+import CLinux
+import Glibc
+import LinuxSystem
+
+/// Where a server is to be reached.
+public enum Listener: Sendable {
+  /// A unix socket with these permissions. A socket that nobody listens on any more is replaced; one
+  /// that answers, or a file that is no socket, is an `AddressInUse` error.
+  case unix(path: String, mode: UInt32 = 0o600)
+  /// A vsock port. Connections from other CIDs than these are closed at once.
+  case vsock(port: UInt32, acceptedCIDs: Set<UInt32>)
+  /// A socket that listens already; the transport owns it from then.
+  case descriptor(Int32)
+}
+
+/// The socket's path is taken.
+public struct AddressInUse: Error, Sendable, Equatable, CustomStringConvertible {
+  public let path: String
+  public let reason: String
+
+  public var description: String { "address in use: \(path): \(reason)" }
+}
+
+/// A socket that listens. Closed, and its path removed, with `close`.
+struct ListeningSocket: Sendable {
+  let descriptor: Int32
+  let path: BoundPath?
+  let acceptedCIDs: Set<UInt32>?
+  let name: String
+
+  /// A socket file that we made: removed only while it is still the same file.
+  struct BoundPath: Sendable {
+    let path: String
+    let device: UInt
+    let inode: UInt
+  }
+
+  private static let backlog: Int32 = 128
+
+  init(_ listener: Listener) throws {
+    switch listener {
+    case .unix(let path, let mode): self = try .unix(path, mode)
+    case .vsock(let port, let cids): self = try .vsock(port, cids)
+    case .descriptor(let descriptor):
+      let flags = try systemCall("fcntl") { fcntl(descriptor, F_GETFL) }
+      try systemCall("fcntl") { fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) }
+      self.init(descriptor: descriptor, path: nil, acceptedCIDs: nil, name: "fd:\(descriptor)")
+    }
+  }
+
+  private init(descriptor: Int32, path: BoundPath?, acceptedCIDs: Set<UInt32>?, name: String) {
+    self.descriptor = descriptor
+    self.path = path
+    self.acceptedCIDs = acceptedCIDs
+    self.name = name
+  }
+
+  func close() {
+    _ = Glibc.close(descriptor)
+    var status = stat()
+    if let path, lstat(path.path, &status) == 0, status.st_ino == path.inode, status.st_dev == path.device {
+      unlink(path.path)
+    }
+  }
+
+  /// Bound under another name and moved into place with its permissions set, so that nobody can
+  /// connect before that, and a listener that is in the way is never disturbed.
+  private static func unix(_ path: String, _ mode: UInt32) throws -> ListeningSocket {
+    try checkFree(path)
+    let temporary = "\(path).\(getpid())"
+    unlink(temporary)
+    let descriptor = try UnixAddress.makeSocket(AF_UNIX)
+    do {
+      try UnixAddress.withAddress(temporary) { address, length in
+        _ = try systemCall("bind", subject: path) { bind(descriptor, address, length) }
+      }
+      try systemCall("chmod", subject: path) { chmod(temporary, mode) }
+      try systemCall("listen", subject: path) { listen(descriptor, backlog) }
+      var status = stat()
+      try systemCall("stat", subject: path) { lstat(temporary, &status) }
+      try systemCall("rename", subject: path) { rename(temporary, path) }
+      let bound = BoundPath(path: path, device: status.st_dev, inode: status.st_ino)
+      return ListeningSocket(descriptor: descriptor, path: bound, acceptedCIDs: nil, name: "unix:\(path)")
+    } catch {
+      unlink(temporary)
+      _ = Glibc.close(descriptor)
+      throw error
+    }
+  }
+
+  private static func checkFree(_ path: String) throws {
+    var status = stat()
+    guard lstat(path, &status) == 0 else { return }
+    guard status.st_mode & S_IFMT == S_IFSOCK else {
+      throw AddressInUse(
+        path: path, reason: "there is a file that is not a socket; remove it or configure another path")
+    }
+    do {
+      _ = Glibc.close(try UnixAddress.connect(path))
+    } catch let error as SystemError where error.number == ECONNREFUSED {
+      return
+    } catch let error as SystemError where error.number == EAGAIN {
+      // Its backlog is full: somebody listens.
+    }
+    throw AddressInUse(path: path, reason: "another process listens on it; stop it or configure another path")
+  }
+
+  private static func vsock(_ port: UInt32, _ cids: Set<UInt32>) throws -> ListeningSocket {
+    let descriptor = try UnixAddress.makeSocket(AF_VSOCK)
+    do {
+      var address = sockaddr_vm()
+      address.svm_family = sa_family_t(AF_VSOCK)
+      address.svm_port = port
+      address.svm_cid = UInt32.max  // VMADDR_CID_ANY
+      try withUnsafePointer(to: &address) {
+        try $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+          _ = try systemCall("bind", subject: "vsock port \(port)") {
+            bind(descriptor, address, socklen_t(MemoryLayout<sockaddr_vm>.size))
+          }
+        }
+      }
+      try systemCall("listen", subject: "vsock port \(port)") { listen(descriptor, backlog) }
+      return ListeningSocket(descriptor: descriptor, path: nil, acceptedCIDs: cids, name: "vsock:\(port)")
+    } catch {
+      _ = Glibc.close(descriptor)
+      throw error
+    }
+  }
+}
+
+extension ListeningSocket {
+  enum Accepted {
+    case connection(StreamSocket, peer: String)
+    /// Somebody who may not connect, or who is gone again.
+    case refused
+    case none
+    /// No descriptors or memory left for now.
+    case exhausted
+  }
+
+  func accept() -> Accepted {
+    var address = sockaddr_storage()
+    var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+    let accepted = withUnsafeMutablePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bh_accept4(descriptor, $0, &length, Int32(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue))
+      }
+    }
+    guard accepted >= 0 else {
+      switch errno {
+      case EAGAIN: return .none
+      case EMFILE, ENFILE, ENOMEM, ENOBUFS: return .exhausted
+      default: return .refused
+      }
+    }
+    guard let socket = try? StreamSocket(owning: accepted) else { return .refused }
+    guard Int32(address.ss_family) == AF_VSOCK else { return .connection(socket, peer: "unix:") }
+    let vsock = withUnsafeBytes(of: &address) { $0.loadUnaligned(as: sockaddr_vm.self) }
+    if let acceptedCIDs, !acceptedCIDs.contains(vsock.svm_cid) { return .refused }
+    return .connection(socket, peer: "vsock:\(vsock.svm_cid):\(vsock.svm_port)")
+  }
+}
