@@ -11,7 +11,9 @@ check_swift() {
   local version
   command -v swift >/dev/null || die "Swift $SWIFT_MINIMUM or later is needed and Debian has no package of it: \
 install the toolchain for Debian 12 from https://www.swift.org/install/linux and put its usr/bin into PATH"
-  version=$(swift --version 2>/dev/null | grep -oE 'Swift version [0-9]+\.[0-9]+' | grep -oE '[0-9]+\.[0-9]+')
+  version=$(swift --version 2>&1) || die "$(command -v swift) does not run: $version"
+  version=$(grep -oE 'Swift version [0-9]+\.[0-9]+' <<<"$version" | grep -oE '[0-9]+\.[0-9]+') ||
+    die "$(command -v swift) does not say its version"
   [ "$(printf '%s\n%s\n' "$SWIFT_MINIMUM" "$version" | sort -V | head -n 1)" = "$SWIFT_MINIMUM" ] ||
     die "Swift $SWIFT_MINIMUM or later is needed, $(command -v swift) is $version: see https://www.swift.org/install/linux"
 }
@@ -47,7 +49,7 @@ make_users() {
   getent group kvm >/dev/null || groupadd --system kvm
   getent group libvirt-qemu >/dev/null || groupadd --gid 64055 libvirt-qemu
   getent passwd libvirt-qemu >/dev/null ||
-    useradd --uid 64055 --gid kvm --groups libvirt-qemu --home-dir /var/lib/libvirt --no-create-home \
+    useradd --key UID_MAX=65535 --uid 64055 --gid kvm --groups libvirt-qemu --home-dir /var/lib/libvirt --no-create-home \
       --shell /usr/sbin/nologin --comment 'Libvirt Qemu' libvirt-qemu
 }
 
