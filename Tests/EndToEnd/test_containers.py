@@ -241,9 +241,19 @@ def test_configs_that_are_wrong(node, pod, images):
     refused("env", envs=[dict(key="A=B", value=b"x")])
     refused("env", envs=[dict(key="A", value=b"nul\0byte")])
     refused("capabilit", linux=security(capabilities=dict(add_capabilities=["NO_SUCH"])))
-    refused("seccomp", linux=security(seccomp=dict(profile_type=node.e.Localhost, localhost_ref="relative")))
-    refused("mount", mounts=[dict(container_path="relative", host_path="/tmp")])
-    refused("", mounts=[dict(container_path="/x", host_path="/tmp", propagation=node.e.PROPAGATION_BIDIRECTIONAL)])
+    refused("user", linux=security(run_as_user=dict(value=-1)))
+    refused("user", linux=security(run_as_user=dict(value=1 << 32)))
+    refused("group", linux=security(run_as_group=dict(value=5)))
+
+
+def test_what_is_not_there_yet_is_refused_and_not_ignored(node, pod, images):
+    def refused(match, **fields):
+        with fails("UNIMPLEMENTED", match=match):
+            pod.create(images.plain, "/bin/true", **fields)
+
+    refused("/data", mounts=[dict(container_path="/data", host_path="/tmp")])
+    refused("device", devices=[dict(container_path="/dev/x", host_path="/dev/null")])
+    refused("seccomp", linux=security(seccomp=dict(profile_type=node.e.Localhost, localhost_ref="/profile.json")))
 
 
 def test_verbose_status_is_json(node, sleeper):

@@ -102,7 +102,6 @@ def test_configs_that_are_wrong(node):
     refused("metadata", metadata=None)
     refused("name", metadata={**metadata, "name": ""})
     refused("namespace", metadata={**metadata, "namespace": ""})
-    refused("uid", metadata={**metadata, "uid": ""})
     refused("hostname", hostname="a b")
     refused("hostname", hostname="x" * 300)
     refused("log", log_directory="relative/path")

@@ -40,6 +40,8 @@ class Node:
         self.cri_api, self.operator_api = cri, operator
         self.m, self.e = cri.messages, cri.enums
         self.process: subprocess.Popen | None = None
+        # Whether there can be pods to remove.
+        self.served = False
         self.cri: Client | None = None
         self.operator: Client | None = None
         if WARM.exists():
@@ -86,6 +88,7 @@ class Node:
         self.cri = Client(str(self.socket), self.cri_api)
         self.operator = Client(str(self.socket), self.operator_api)
         until(self._answers, "the daemon answers", START_SECONDS)
+        self.served = True
 
     def disconnect(self):
         for client in (self.cri, self.operator):
@@ -131,9 +134,10 @@ class Node:
     def close(self) -> dict:
         """Removes all pods, stops the daemon, and answers what is left of it, by kind."""
         try:
-            if not self.running():
+            if self.served and not self.running():
                 self.start()
-            self.remove_everything()
+            if self.served:
+                self.remove_everything()
         finally:
             if self.running():
                 self.stop()
