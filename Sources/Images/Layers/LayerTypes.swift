@@ -1,0 +1,67 @@
+import Common
+
+/// How a layer's tar is compressed, from its media type.
+public enum LayerCompression: Sendable { case none, gzip, zstd }
+
+/// What a layer may cost at most. Lengths of paths, names, link targets and extended attributes are
+/// bounded by what Linux takes (`FormatLimits`), not configured.
+public struct LayerLimits: Sendable {
+  /// Of the uncompressed tar, and of what its files take in the data blob, holes of sparse files
+  /// included: each by itself.
+  public var maximumSize: ByteCount
+  public var maximumEntries: Int
+  /// How long the process may take no byte, or not answer after the last, before it is killed.
+  public var stallTimeout: Duration
+
+  public init(
+    maximumSize: ByteCount = .gibibytes(32), maximumEntries: Int = 1_000_000,
+    stallTimeout: Duration = .seconds(120)
+  ) {
+    self.maximumSize = maximumSize
+    self.maximumEntries = maximumEntries
+    self.stallTimeout = stallTimeout
+  }
+}
+
+/// What the conversion of a layer came to.
+///
+/// It is the unprivileged process that says so, and a layer that took it over can make it say
+/// anything: compare `diffID` with the image's configuration, but share a converted layer between
+/// images only by the digest of the *compressed* bytes, which the daemon itself verified.
+public struct ConvertedLayer: Sendable {
+  /// SHA-256 of the uncompressed tar (OCI image specification, config.md, "Layer DiffID").
+  public var diffID: Digest
+  /// Of the data blob, a multiple of 4096.
+  public var dataSize: ByteCount
+  public var entries: Int
+
+  public init(diffID: Digest, dataSize: ByteCount, entries: Int) {
+    self.diffID = diffID
+    self.dataSize = dataSize
+    self.entries = entries
+  }
+}
+
+/// Where a converted layer lies: the two files that `LayerUnpacker` made.
+public struct LayerFiles: Sendable, Equatable {
+  public var data: String
+  public var index: String
+
+  /// The files named `data` and `index` in `directory`.
+  public init(directory: String) {
+    data = directory + "/data"
+    index = directory + "/index"
+  }
+}
+
+/// One file of the image's disk; the disk is its extents one after the other.
+public struct ImageExtent: Sendable, Equatable {
+  public var path: String
+  /// A multiple of 4096, and exactly the file's size.
+  public var size: ByteCount
+
+  public init(path: String, size: ByteCount) {
+    self.path = path
+    self.size = size
+  }
+}
