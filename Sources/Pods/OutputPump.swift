@@ -1,6 +1,7 @@
 import AgentProtocol
 import Common
 import ContainerLog
+import Dispatch
 import GRPCCore
 
 /// Moves one container's output from its agent into its log file until both streams have ended.
@@ -79,12 +80,22 @@ struct OutputPump: Sendable {
       return position
     }
     let stream: LogStream = chunk.stream == .stderr ? .stderr : .stdout
-    let durable =
+    let durable = try await writing {
       chunk.end
-      ? try log.end(stream: stream)
-      : try log.append(stream: stream, offset: chunk.offset, bytes: Array(chunk.data))
+        ? try log.end(stream: stream)
+        : try log.append(stream: stream, offset: chunk.offset, bytes: Array(chunk.data))
+    }
     return Position(stdout: durable.stdout, stderr: durable.stderr)
   }
+
+  /// Runs a write to the log, which blocks for as long as the disk does, off the concurrency pool.
+  private func writing<Result: Sendable>(_ body: @escaping @Sendable () throws -> Result) async throws -> Result {
+    try await withCheckedThrowingContinuation { continuation in
+      Self.writers.async { continuation.resume(with: Swift.Result { try body() }) }
+    }
+  }
+
+  private static let writers = DispatchQueue(label: "bulkhead.container-logs", attributes: .concurrent)
 
   private func acknowledge(_ position: Position) async throws {
     let request = Bulkhead_Agent_V1_AcknowledgeOutputRequest.with {
