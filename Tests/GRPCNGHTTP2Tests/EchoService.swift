@@ -10,13 +10,15 @@ struct BytesCoder: MessageSerializer, MessageDeserializer {
   }
 }
 
-/// The methods that the tests call. Python's counterpart is Resources/echo_server.py.
+/// The methods that the tests call. Python's counterpart is Scripts/echo_server.py.
 struct EchoService: RegistrableRPCService {
   /// What handlers saw, for tests to wait for.
   final class Log: Sendable {
     private let lines = Mutex<[String]>([])
 
     func add(_ line: String) { lines.withLock { $0.append(line) } }
+    /// As a task, and as GRPCCore's handle shows it.
+    var sawCancellation: Bool { contains("task cancelled") && contains("RPC cancelled") }
     func contains(_ line: String) -> Bool { lines.withLock { $0.contains(line) } }
   }
 
@@ -43,9 +45,12 @@ struct EchoService: RegistrableRPCService {
         return mirrored
       }
     }
-    register(Self.collect, &router) { request, _ in
+    register(Self.collect, &router) { [log] request, _ in
       var all: [UInt8] = []
-      for try await message in request.messages { all += message }
+      for try await message in request.messages {
+        all += message
+        log.add("collected \(all.count)")
+      }
       return StreamingServerResponse { [all] writer in
         try await writer.write(all)
         return [:]
@@ -77,12 +82,16 @@ struct EchoService: RegistrableRPCService {
       throw RPCError(
         code: .failedPrecondition, message: String(decoding: message, as: UTF8.self), metadata: ["x-why": "because"])
     }
-    register(Self.wait, &router) { [log] _, context in
+    register(Self.wait, &router) { [log] _, _ in
       log.add("waiting")
       do {
-        try await Task.sleep(for: .seconds(60))
+        try await withRPCCancellationHandler {
+          try await Task.sleep(for: .seconds(60))
+        } onCancelRPC: {
+          log.add("RPC cancelled")
+        }
       } catch {
-        log.add("cancelled \(context.cancellation.isCancelled)")
+        log.add("task cancelled")
         throw error
       }
       return StreamingServerResponse { _ in [:] }

@@ -54,11 +54,18 @@ extension GRPCClient {
   }
 }
 
+extension GRPCClient {
+  func expectEcho(_ message: [UInt8]) async throws {
+    let echo = try await call(message).message
+    #expect(echo == message)
+  }
+}
+
 /// Waits until `condition` holds, for at most ten seconds.
-func eventually(_ what: String, _ condition: () async -> Bool) async throws {
+func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
   let limit = ContinuousClock.now + .seconds(10)
   while ContinuousClock.now < limit {
-    if await condition() { return }
+    if try await condition() { return }
     try await Task.sleep(for: .milliseconds(5))
   }
   Issue.record("never happened: \(what)")

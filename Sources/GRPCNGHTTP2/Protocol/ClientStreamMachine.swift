@@ -59,9 +59,9 @@ struct ClientStreamMachine: StreamMachine {
   }
 
   mutating func abandon() -> Bool {
-    defer { state = .closed }
-    if case .open = state { return true }
-    return false
+    if case .closed = state { return false }
+    state = .closed
+    return true
   }
 
   mutating func receive(headers: [HeaderField], endStream: Bool) -> StreamReaction<InboundPart> {

@@ -42,7 +42,7 @@ protocol StreamMachine: Sendable {
   mutating func send(_ part: OutboundPart) throws(RPCError) -> StreamOutput
   /// Our side has nothing more to send. Nil if that changes nothing.
   mutating func finishSending() -> StreamOutput?
-  /// Our side gives the stream up: true if the peer has to be told by a reset.
+  /// Our side gives the stream up. False if it was over already.
   mutating func abandon() -> Bool
 
   mutating func receive(headers: [HeaderField], endStream: Bool) -> StreamReaction<InboundPart>
