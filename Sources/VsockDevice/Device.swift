@@ -55,6 +55,7 @@ public final class Device {
   var isStarved = false
   var now = monotonicSeconds()
   var nextSweep: Int64?
+  private var watchedKicks: [FileDescriptor?]
   private let patienceEnds: Int64
 
   private static let noReset = PacketHeader(
@@ -66,6 +67,7 @@ public final class Device {
     self.vhostListener = FileDescriptor(vhostListener)
     self.clientListener = FileDescriptor(clientListener)
     backend = VhostBackend(guestCID: guestCID)
+    watchedKicks = backend.rings.map(\.kick)
     table = ConnectionTable(capacity: configuration.capacity)
     waiting = BoundedQueue(capacity: table.capacity, filling: 0)
     isWaiting = ContiguousArray(repeating: false, count: table.capacity)
@@ -142,14 +144,8 @@ public final class Device {
   }
 
   private func apply(_ effect: VhostBackend.Effect) throws {
-    switch effect {
-    case .none: break
-    case .kickChanged(let ring):
-      // Edge-triggered: each kick is an event, and the counter need never be read.
-      if let kick = backend.rings[ring].kick {
-        try epoll.add(kick.number, .kick(ring: ring), [.readable, .edgeTriggered])
-      }
-    case .driverRestarted:
+    for ring in backend.rings.indices { try watchKicks(of: ring) }
+    if effect == .driverRestarted {
       resets.removeAll()
       for index in table.slots.indices where table.isUsed(index) {
         perform(table.slots[index].connection.deviceReset(), index)
@@ -159,6 +155,16 @@ public final class Device {
     // Whatever changed, the rings are worth a look.
     hasPackets = true
     isStarved = false
+  }
+
+  /// Edge-triggered: each kick is an event, and the counter need never be read. QEMU holds the
+  /// descriptor too, so that closing ours would not end the watch.
+  private func watchKicks(of ring: Int) throws {
+    let kick = backend.rings[ring].kick
+    guard kick !== watchedKicks[ring] else { return }
+    if let old = watchedKicks[ring] { try epoll.remove(old.number) }
+    watchedKicks[ring] = kick
+    if let kick { try epoll.add(kick.number, .kick(ring: ring), [.readable, .edgeTriggered]) }
   }
 
   /// Tells the guest of what went into the rings.

@@ -49,7 +49,7 @@ struct Readiness: OptionSet {
   private init(_ event: EPOLL_EVENTS) { self.init(rawValue: event.rawValue) }
 }
 
-/// An epoll instance. A descriptor leaves it by being closed.
+/// An epoll instance. A socket of ours leaves it by being closed; what others hold too, by `remove`.
 struct Epoll {
   private let descriptor: FileDescriptor
   private var events = ContiguousArray(repeating: epoll_event(), count: 256)
@@ -65,6 +65,8 @@ struct Epoll {
   func change(_ number: Int32, _ source: EventSource, _ interest: Readiness) throws {
     try control(EPOLL_CTL_MOD, number, source, interest)
   }
+
+  func remove(_ number: Int32) throws { try control(EPOLL_CTL_DEL, number, .vhostChannel, []) }
 
   private func control(_ operation: Int32, _ number: Int32, _ source: EventSource, _ interest: Readiness) throws {
     var event = epoll_event(events: interest.rawValue, data: epoll_data_t(u64: source.token))

@@ -13,8 +13,6 @@ struct VhostBackend {
   /// What the device has to do after a request, besides replying.
   enum Effect: Equatable {
     case none
-    /// This ring has a new kick descriptor, or none any more.
-    case kickChanged(ring: Int)
     /// The guest's driver started anew: whatever it knew of connections is gone.
     case driverRestarted
   }
@@ -77,8 +75,7 @@ struct VhostBackend {
       return Outcome(effect: .driverRestarted)
     case .getRingBase(let ring):
       stop(ring)
-      let reply = littleEndian(UInt32(ring)) + littleEndian(UInt32(rings[ring].position))
-      return Outcome(reply: reply, effect: .kickChanged(ring: ring))
+      return Outcome(reply: littleEndian(UInt32(ring)) + littleEndian(UInt32(rings[ring].position)))
     default: return try applyToRing(request, descriptors)
     }
     return Outcome()
@@ -104,7 +101,6 @@ struct VhostBackend {
       }
       rings[ring].kick = kick
       try restart(ring)
-      return Outcome(effect: .kickChanged(ring: ring))
     case .setRingCall(let ring, let withoutDescriptor):
       rings[ring].call = withoutDescriptor ? nil : descriptors.first
       if let call = rings[ring].call { try neverBlock(call) }

@@ -11,7 +11,7 @@ final class DeviceHarness {
   let directory: String
   var vhostPath: String { directory + "/vhost" }
   var clientPath: String { directory + "/vsock" }
-  private let thread: Task<Void, any Error>
+  private let thread: Background<Void>
 
   init(capacity: Int = 4096, patience: Int64 = 60) throws {
     var template = Array("/tmp/bulkhead-vsock-XXXXXX".utf8CString)
@@ -19,12 +19,10 @@ final class DeviceHarness {
     directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
     let vhost = try listenUnix(directory + "/vhost")
     let clients = try listenUnix(directory + "/vsock")
-    thread = Task {
-      try await onDedicatedThread {
-        let configuration = Device.Configuration(
-          guestCID: UInt32(SimulatedMachine.cid), capacity: capacity, patience: patience)
-        try Device(vhostListener: vhost, clientListener: clients, configuration).serve()
-      }
+    thread = try Background {
+      let configuration = Device.Configuration(
+        guestCID: UInt32(SimulatedMachine.cid), capacity: capacity, patience: patience)
+      try Device(vhostListener: vhost, clientListener: clients, configuration).serve()
     }
   }
 
@@ -35,7 +33,7 @@ final class DeviceHarness {
   }
 
   /// Returns when the device has ended; throws what ended it.
-  func finished() async throws { try await thread.value }
+  func finished() throws { try thread.value() }
 }
 
 private func listenUnix(_ path: String) throws -> Int32 {
