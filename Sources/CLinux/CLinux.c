@@ -1,10 +1,12 @@
 #define _GNU_SOURCE
 #include "CLinux.h"
 #include <linux/capability.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 int bh_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
@@ -18,6 +20,10 @@ const int bh_CLONE_NEWNS = CLONE_NEWNS;
 int bh_unshare(int flags) { return unshare(flags); }
 int bh_setns(int fd, int type) { return setns(fd, type); }
 int bh_bind_mount(const char *source, const char *target) { return mount(source, target, NULL, MS_BIND, NULL); }
+int bh_make_mounts_slave(void) { return mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL); }
+int bh_mount_tmpfs(const char *target, const char *options) {
+  return mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options);
+}
 int bh_detach_mount(const char *target) { return umount2(target, MNT_DETACH); }
 
 ssize_t bh_copy_file_range(int from, off_t *from_offset, int to, off_t *to_offset, size_t length) {
@@ -47,3 +53,14 @@ int bh_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags) {
 }
 
 int bh_set_thread_name(const char *name) { return prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+int bh_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+ssize_t bh_getxattr(const char *path, const char *name, void *value, size_t size) {
+  return getxattr(path, name, value, size);
+}
+int bh_setxattr(const char *path, const char *name, const void *value, size_t size) {
+  return setxattr(path, name, value, size, 0);
+}
+int bh_spawn_close_from(posix_spawn_file_actions_t *actions, int first) {
+  return posix_spawn_file_actions_addclosefrom_np(actions, first);
+}

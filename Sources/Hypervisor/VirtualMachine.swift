@@ -81,10 +81,12 @@ public struct MachineDescription: Sendable {
   public var secret: String
   /// Disks that are there from the start.
   public var disks: [MachineDisk]
+  /// Network interfaces, at most eight. Their taps exist already, in `networkNamespace`.
+  public var interfaces: [MachineInterface]
 
   public init(
     id: MachineID, displayName: String, vcpus: Int, memory: ByteCount, uid: UInt32, gid: UInt32,
-    networkNamespace: String?, secret: String, disks: [MachineDisk]
+    networkNamespace: String?, secret: String, disks: [MachineDisk], interfaces: [MachineInterface] = []
   ) {
     self.id = id
     self.displayName = displayName
@@ -95,6 +97,19 @@ public struct MachineDescription: Sendable {
     self.networkNamespace = networkNamespace
     self.secret = secret
     self.disks = disks
+    self.interfaces = interfaces
+  }
+}
+
+/// A network interface of a machine, over a tap device that the caller made for the machine's user.
+public struct MachineInterface: Sendable, Equatable {
+  /// At most 15 characters of [a-zA-Z0-9_.-].
+  public var tap: String
+  /// Six hex bytes with colons: the guest's, which is the veth's.
+  public var macAddress: String
+  public init(tap: String, macAddress: String) {
+    self.tap = tap
+    self.macAddress = macAddress
   }
 }
 

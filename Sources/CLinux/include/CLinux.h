@@ -5,6 +5,7 @@
 // then refuses both. What needs it is implemented in CLinux.c. Functions return -1 and leave errno.
 #pragma once
 #include <linux/vm_sockets.h>
+#include <spawn.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -23,6 +24,10 @@ int bh_unshare(int flags);
 int bh_setns(int fd, int type);
 // mount(source, target, NULL, MS_BIND, NULL)
 int bh_bind_mount(const char *source, const char *target);
+// mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL): what is mounted from here on stays in this namespace.
+int bh_make_mounts_slave(void);
+// mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options)
+int bh_mount_tmpfs(const char *target, const char *options);
 // umount2(target, MNT_DETACH)
 int bh_detach_mount(const char *target);
 
@@ -46,3 +51,9 @@ int bh_close_from(unsigned first);
 int bh_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
 // prctl(PR_SET_NAME, name): at most 15 bytes are kept.
 int bh_set_thread_name(const char *name);
+// pipe2(ends, O_CLOEXEC)
+int bh_pipe(int ends[2]);
+ssize_t bh_getxattr(const char *path, const char *name, void *value, size_t size);
+int bh_setxattr(const char *path, const char *name, const void *value, size_t size);
+// posix_spawn_file_actions_addclosefrom_np(3); returns an error number.
+int bh_spawn_close_from(posix_spawn_file_actions_t *actions, int first);

@@ -1,0 +1,84 @@
+import Hypervisor
+import Synchronization
+
+/// How a machine comes to its end, told from two sides: the kernel says that QEMU's process has gone,
+/// libvirt says why. They come in either order, and libvirt's may never come.
+struct MachineLifecycle: Equatable {
+  /// Running, with what is known of an end to come; or over.
+  enum State: Equatable {
+    case running(reason: MachineExit?)
+    case processGone
+    case stopped(MachineExit)
+  }
+
+  private(set) var state = State.running(reason: nil)
+
+  enum Event: Equatable {
+    /// We are about to end it: whatever else is said of the end, this is why.
+    case destroyRequested
+    case stopReported(LibvirtConnection.StopReason)
+    case processEnded
+    /// Nobody said why in time.
+    case reasonOverdue
+  }
+
+  mutating func handle(_ event: Event) {
+    switch (state, event) {
+    case (.running, .destroyRequested): state = .running(reason: .destroyed)
+    case (.running(nil), .stopReported(let reason)): state = .running(reason: MachineExit(reason))
+    case (.running(nil), .processEnded): state = .processGone
+    case (.running(let reason?), .processEnded): state = .stopped(reason)
+    case (.processGone, .stopReported(let reason)): state = .stopped(MachineExit(reason))
+    case (.processGone, .destroyRequested), (.processGone, .reasonOverdue): state = .stopped(.processDied)
+    case (.running, .stopReported), (.running, .reasonOverdue), (.processGone, .processEnded), (.stopped, _): break
+    }
+  }
+}
+
+extension MachineExit {
+  init(_ reason: LibvirtConnection.StopReason) {
+    switch reason {
+    case .shutdown: self = .guestShutdown
+    case .destroyed: self = .destroyed
+    case .panicked: self = .guestPanicked
+    case .failed: self = .processDied
+    }
+  }
+}
+
+/// A machine's lifecycle and those who wait for its end.
+final class MachineExitSignal: Sendable {
+  private struct Waiting {
+    var lifecycle = MachineLifecycle()
+    var waiters: [CheckedContinuation<MachineExit, Never>] = []
+  }
+
+  private let waiting = Mutex(Waiting())
+
+  func handle(_ event: MachineLifecycle.Event) {
+    let (exit, waiters) = waiting.withLock { waiting -> (MachineExit?, [CheckedContinuation<MachineExit, Never>]) in
+      waiting.lifecycle.handle(event)
+      guard case .stopped(let exit) = waiting.lifecycle.state else { return (nil, []) }
+      defer { waiting.waiters = [] }
+      return (exit, waiting.waiters)
+    }
+    guard let exit else { return }
+    for waiter in waiters { waiter.resume(returning: exit) }
+  }
+
+  /// Nil while it runs.
+  var exit: MachineExit? {
+    waiting.withLock { if case .stopped(let exit) = $0.lifecycle.state { exit } else { nil } }
+  }
+
+  func wait() async -> MachineExit {
+    await withCheckedContinuation { continuation in
+      let exit = waiting.withLock { waiting -> MachineExit? in
+        if case .stopped(let exit) = waiting.lifecycle.state { return exit }
+        waiting.waiters.append(continuation)
+        return nil
+      }
+      if let exit { continuation.resume(returning: exit) }
+    }
+  }
+}

@@ -1,0 +1,39 @@
+import Common
+import Hypervisor
+import LinuxSystem
+
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// Removes all that a machine, no longer running, has left on the host. Every step can be repeated
+/// after any failure; the record, from which the steps are known, goes last. Blocks.
+struct MachineRelease {
+  let configuration: LibvirtConfiguration
+  let records: MachineRecords
+
+  func run(_ id: MachineID) throws {
+    let directory = MachineDirectory(runDirectory: configuration.runDirectory, id: id)
+    if let record = try records.load(id) {
+      if case .device(let device?) = record.vsock { try end(device) }
+      let preparation = DiskPreparation(directory: directory, uid: record.uid, gid: record.gid)
+      for disk in record.machineDisks { try preparation.withdraw(disk) }
+    }
+    try directory.remove()
+    if case .embedded(let root) = configuration.connection {
+      try removeFile(EmbedRoot(path: root).logFile(domain: id.text))
+    }
+    try records.remove(id)
+  }
+
+  private func end(_ device: ProcessIdentity) throws {
+    guard device.signal(SIGKILL) else { return }
+    for _ in 0..<400 {
+      // Ours to reap, unless an earlier daemon started it.
+      waitpid(device.pid, nil, WNOHANG)
+      if !device.isRunning { return }
+      usleep(5000)
+    }
+    throw BulkheadError(.deadlineExceeded, "the vsock device (process \(device.pid)) does not end")
+  }
+}
