@@ -19,6 +19,7 @@ struct EchoService: RegistrableRPCService {
     func add(_ line: String) { lines.withLock { $0.append(line) } }
     /// As a task, and as GRPCCore's handle shows it.
     var sawCancellation: Bool { contains("task cancelled") && contains("RPC cancelled") }
+    func count(_ line: String) -> Int { lines.withLock { $0.count { $0 == line } } }
     func contains(_ line: String) -> Bool { lines.withLock { $0.contains(line) } }
   }
 

@@ -46,7 +46,7 @@ struct PeerTests {
     try await withGRPCClient(transport: transport) { client in
       let call = Task { await rpcError { _ = try await client.call([1]) } }
       _ = try await theirs.read()
-      theirs.write(Array("HTTP/1.1 400 Bad Request\r\n\r\n".utf8))
+      theirs.writeAll(Array("HTTP/1.1 400 Bad Request\r\n\r\n".utf8))
       #expect(await call.value?.code == .unavailable)
     }
   }
@@ -81,7 +81,7 @@ struct PeerTests {
   @Test func garbageClosesItsConnectionAlone() async throws {
     try await withEchoServer { path, _, _ in
       let garbage = try RawSocket(connectedTo: path)
-      garbage.write(Array("GET / HTTP/1.1\r\nHost: x\r\n\r\n".utf8))
+      garbage.writeAll(Array("GET / HTTP/1.1\r\nHost: x\r\n\r\n".utf8))
       // The server's SETTINGS, and then the end.
       try await eventually("the end of the connection") { try await garbage.read().isEmpty }
       try await withGRPCClient(transport: .unix(path: path)) { client in

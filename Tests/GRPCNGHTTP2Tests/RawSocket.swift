@@ -45,8 +45,20 @@ final class RawSocket: Sendable {
   /// The descriptor, which is the caller's from now.
   func release() -> Int32 { take() ?? -1 }
 
-  func write(_ bytes: [UInt8]) {
-    descriptor.withLock { _ = send($0 ?? -1, bytes, bytes.count, Int32(MSG_NOSIGNAL)) }
+  /// Writes until all is written or the peer takes no more for a while; what it does with it is its
+  /// own business.
+  func writeAll(_ bytes: [UInt8]) {
+    var rest = bytes[...]
+    for _ in 0..<100 where !rest.isEmpty {
+      let count = descriptor.withLock { descriptor in
+        rest.withUnsafeBytes { send(descriptor ?? -1, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT)) }
+      }
+      if count > 0 { rest = rest.dropFirst(count) }
+      if count < 0 {
+        guard errno == EAGAIN else { return }
+        usleep(1000)
+      }
+    }
   }
 
   /// What is there, once something is; empty at the end.

@@ -139,21 +139,25 @@ final class ClientConnector: Sendable {
 
   // MARK: - Connecting
 
-  /// Bounded in time whatever `connect` does: the waiters are told by a task of its own, and a socket
-  /// that comes too late is closed.
+  /// Bounded in time whatever `connect` does: the waiters are told when the time is up, and a socket
+  /// that comes later is closed.
   private func attempt(_ attempt: UInt64, _ loop: EventLoop<ClientCore>) async {
-    await withDiscardingTaskGroup { group in
+    await withTaskGroup(of: Void.self) { group in
       let timeout = configuration.connectTimeout
       group.addTask {
         guard (try? await Task.sleep(for: timeout)) != nil else { return }
         self.finish(attempt, .failure(RPCError.cannotConnect("no connection after \(timeout)")))
       }
-      do {
-        let descriptor = try await connect()
-        if !finish(attempt, .success(ClientLink(loop: loop, connection: attempt)), descriptor) { close(descriptor) }
-      } catch {
-        finish(attempt, .failure(RPCError.cannotConnect("\(error)", error)))
+      group.addTask {
+        do {
+          let descriptor = try await self.connect()
+          let link = ClientLink(loop: loop, connection: attempt)
+          if !self.finish(attempt, .success(link), descriptor) { close(descriptor) }
+        } catch {
+          self.finish(attempt, .failure(RPCError.cannotConnect("\(error)", error)))
+        }
       }
+      await group.next()
       group.cancelAll()
     }
   }

@@ -45,16 +45,19 @@ final class ClientCore: LoopCore {
       let socket = try StreamSocket(owning: descriptor)
       guard !isShuttingDown else { return }
       connections[id] = try Connection(
-        id: id, socket: socket, peer: configuration.authority, role: .client, limits: configuration.http2,
+        id: id, socket: socket, peer: "", local: "", role: .client, limits: configuration.http2,
         maxConcurrentStreams: 0, keepalive: configuration.keepalive, resources: resources, owner: self)
     } catch {
       onUnusable(id)
     }
   }
 
-  func endOfTurn() {
-    while let connection = dirty.popLast() { connection.flush() }
-    if isShuttingDown, connections.isEmpty { resources.poller.isStopped = true }
+  func endOfTurn() -> Bool {
+    let connections = dirty
+    dirty = []
+    for connection in connections { connection.flush() }
+    if isShuttingDown, self.connections.isEmpty { resources.poller.isStopped = true }
+    return !dirty.isEmpty
   }
 
   func beginShutdown() {

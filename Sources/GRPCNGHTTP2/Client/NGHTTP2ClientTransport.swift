@@ -31,12 +31,17 @@ public final class NGHTTP2ClientTransport: ClientTransport {
 
   let connector: ClientConnector
   private let configuration: Configuration
+  private let peer: String
 
   /// `connect` yields the descriptor of a connected stream socket, which the transport owns from then.
   /// It runs on the concurrency pool, so it must not block, and it is cancelled when it takes longer
-  /// than the connect timeout.
-  public init(connect: @escaping @Sendable () async throws -> Int32, configuration: Configuration = Configuration()) {
+  /// than the connect timeout. `peer` is what `ClientContext` shows: "unix:/path", "vsock:3:1024".
+  public init(
+    connect: @escaping @Sendable () async throws -> Int32, peer: String = "unknown:",
+    configuration: Configuration = Configuration()
+  ) {
     self.configuration = configuration
+    self.peer = peer
     self.connector = ClientConnector(configuration: configuration, connect: connect)
   }
 
@@ -64,7 +69,7 @@ public final class NGHTTP2ClientTransport: ClientTransport {
     let rpc = RPCStream(
       descriptor: descriptor, inbound: RPCAsyncSequence(wrapping: StreamParts(stream)),
       outbound: RPCWriter.Closable(wrapping: StreamWriter(stream)))
-    let context = ClientContext(descriptor: descriptor, remotePeer: configuration.authority, localPeer: "")
+    let context = ClientContext(descriptor: descriptor, remotePeer: peer, localPeer: "")
     defer { stream.abandon(.taskCancelled) }
     return try await closure(rpc, context)
   }
@@ -75,6 +80,7 @@ extension ClientTransport where Self == NGHTTP2ClientTransport {
   public static func unix(
     path: String, configuration: NGHTTP2ClientTransport.Configuration = .init()
   ) -> NGHTTP2ClientTransport {
-    NGHTTP2ClientTransport(connect: { try UnixAddress.connect(path) }, configuration: configuration)
+    NGHTTP2ClientTransport(
+      connect: { try UnixAddress.connect(path) }, peer: "unix:\(path)", configuration: configuration)
   }
 }

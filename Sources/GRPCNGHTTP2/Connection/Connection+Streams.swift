@@ -15,7 +15,12 @@ extension Connection {
     guard phase == .open, let session else { return stream.connectionLost("it is shutting down") }
     let work = stream.takeWork()
     guard !work.reset, case .headers(let fields, _) = work.outputs.first else { return }
-    guard let id = session.submitRequest(fields) else { return stream.connectionLost("it takes no more requests") }
+    guard let id = session.submitRequest(fields) else {
+      // Its 2^30 stream numbers are used up: the next RPC gets a new connection.
+      beginShutdown()
+      owner.isDraining(self)
+      return stream.connectionLost("it takes no more requests")
+    }
     let entry = add(stream, id)
     apply(.init(outputs: Array(work.outputs.dropFirst()), credit: work.credit, reset: false), to: entry, id)
     markDirty()

@@ -46,6 +46,7 @@ final class Connection<Machine: StreamMachine> {
 
   let id: UInt64
   let peer: String
+  let local: String
   let resources: LoopResources
   let keepalive: Keepalive
   unowned let owner: any ConnectionOwner<Machine>
@@ -65,13 +66,14 @@ final class Connection<Machine: StreamMachine> {
   private var interest: Poller.Events = .read
 
   init(
-    id: UInt64, socket: StreamSocket, peer: String, role: HTTP2Session.Role, limits: HTTP2Limits,
+    id: UInt64, socket: StreamSocket, peer: String, local: String, role: HTTP2Session.Role, limits: HTTP2Limits,
     maxConcurrentStreams: UInt32, keepalive: Keepalive, resources: LoopResources,
     owner: any ConnectionOwner<Machine>
   ) throws {
     self.id = id
     self.socket = socket
     self.peer = peer
+    self.local = local
     self.resources = resources
     self.keepalive = keepalive
     self.owner = owner

@@ -5,8 +5,9 @@ import Synchronization
 
 /// What lives on a loop. It is made on the loop's thread, and never leaves it.
 protocol LoopCore: AnyObject, SendableMetatype {
-  /// Everything that happened in one turn has been handled: the time to write.
-  func endOfTurn()
+  /// Everything that happened in one turn has been handled: the time to write. True if there is more
+  /// to write at once, but others should have their turn first.
+  func endOfTurn() -> Bool
   /// The loop is over: everything is to be closed. Jobs that were posted before still follow.
   func loopEnded()
 }
@@ -77,7 +78,8 @@ final class EventLoop<Core: LoopCore>: Sendable {
     }
     let core = make(poller)
     do {
-      while !poller.isStopped { try turn(poller, core) }
+      var isBusy = false
+      while !poller.isStopped { isBusy = try turn(poller, core, isBusy) }
     } catch {
       // epoll_wait fails only for reasons that no later call would mend; the streams end below.
     }
@@ -94,12 +96,11 @@ final class EventLoop<Core: LoopCore>: Sendable {
     for continuation in waiting { continuation.resume() }
   }
 
-  private func turn(_ poller: Poller, _ core: Core) throws(SystemError) {
+  private func turn(_ poller: Poller, _ core: Core, _ isBusy: Bool) throws(SystemError) -> Bool {
     let mayBlock = mailbox.withLock { mailbox in
-      mailbox.isAsleep = mailbox.jobs.isEmpty
+      mailbox.isAsleep = mailbox.jobs.isEmpty && !isBusy
       return mailbox.isAsleep
     }
-    defer { core.endOfTurn() }
     try poller.turn(block: mayBlock)
     let jobs = mailbox.withLock { mailbox in
       mailbox.isAsleep = false
@@ -107,5 +108,6 @@ final class EventLoop<Core: LoopCore>: Sendable {
       return mailbox.jobs
     }
     for job in jobs { job(core) }
+    return core.endOfTurn()
   }
 }

@@ -51,6 +51,14 @@ extension HTTP2Session {
       }
       return 0
     }
+    nghttp2_session_callbacks_set_on_frame_not_send_callback(callbacks) { _, frame, _, user in
+      // Headers that could not be sent would leave the peer waiting. On a stream that is closing
+      // already, the reset goes nowhere.
+      if let head = frame?.pointee.hd, head.type == UInt8(NGHTTP2_HEADERS.rawValue) {
+        HTTP2Session.from(user)?.reset(head.stream_id, .internalError)
+      }
+      return 0
+    }
     nghttp2_session_callbacks_set_send_data_callback(callbacks) { _, frame, head, count, _, user in
       guard let frame, let head, let session = HTTP2Session.from(user) else {
         return NGHTTP2_ERR_CALLBACK_FAILURE.rawValue

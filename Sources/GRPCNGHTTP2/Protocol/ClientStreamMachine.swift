@@ -117,7 +117,9 @@ struct ClientStreamMachine: StreamMachine {
       HeaderField("content-type", "application/grpc"), HeaderField("user-agent", "grpc-swift-nghttp2"),
     ]
     guard MetadataFields.append(metadata, to: &fields) == 0 else {
-      throw RPCError(code: .internalError, message: "the request metadata has a key or value that HTTP/2 can't carry")
+      throw RPCError(
+        code: .internalError,
+        message: "the request metadata is larger than 48 KiB, or has a key or value that HTTP/2 can't carry")
     }
     return fields
   }

@@ -13,12 +13,16 @@ enum MetadataFields {
     }
   }
 
+  /// libnghttp2 sends no header block of more than 64 KiB; C-core takes no more than 16 KiB by default.
+  private static let maxSize = 48 << 10
+
   /// Appends `metadata` to `fields`. A key or value that HTTP/2 can't carry is left out, because the
-  /// peer would answer it by closing the connection that other RPCs share; the number of those left
-  /// out is returned.
+  /// peer would answer it by closing the connection that other RPCs share, and so is what is too much;
+  /// the number of those left out is returned.
   @discardableResult
   static func append(_ metadata: Metadata, to fields: inout [HeaderField]) -> Int {
     var refused = 0
+    var size = 0
     for (key, value) in metadata {
       let name = key.lowercased()
       if isReserved(name) { continue }
@@ -27,7 +31,8 @@ enum MetadataFields {
         case .string(let string): string
         case .binary(let bytes): Base64.encode(bytes)
         }
-      if isValidName(name), isValidValue(text) {
+      size += name.utf8.count + text.utf8.count + 32
+      if size <= maxSize, isValidName(name), isValidValue(text) {
         fields.append(HeaderField(name, text))
       } else {
         refused += 1

@@ -7,7 +7,9 @@ enum ResponseFields {
   static func initial(_ metadata: Metadata) throws(RPCError) -> [HeaderField] {
     var fields = head
     guard MetadataFields.append(metadata, to: &fields) == 0 else {
-      throw RPCError(code: .internalError, message: "the response metadata has a key or value that HTTP/2 can't carry")
+      throw RPCError(
+        code: .internalError,
+        message: "the response metadata is larger than 48 KiB, or has a key or value that HTTP/2 can't carry")
     }
     return fields
   }

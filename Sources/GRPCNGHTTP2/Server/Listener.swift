@@ -63,32 +63,30 @@ struct ListeningSocket: Sendable {
     }
   }
 
-  /// Bound under another name and moved into place with its permissions set, so that nobody can
-  /// connect before that, and a listener that is in the way is never disturbed.
+  /// The socket has its permissions before it has its name (Linux makes the file with the mode of the
+  /// socket), so that nobody else can ever connect.
   private static func unix(_ path: String, _ mode: UInt32) throws -> ListeningSocket {
-    try checkFree(path)
-    let temporary = "\(path).\(getpid())"
-    unlink(temporary)
+    try removeStale(path)
     let descriptor = try UnixAddress.makeSocket(AF_UNIX)
     do {
-      try UnixAddress.withAddress(temporary) { address, length in
+      try systemCall("fchmod", subject: path) { fchmod(descriptor, mode) }
+      try UnixAddress.withAddress(path) { address, length in
         _ = try systemCall("bind", subject: path) { bind(descriptor, address, length) }
       }
-      try systemCall("chmod", subject: path) { chmod(temporary, mode) }
-      try systemCall("listen", subject: path) { listen(descriptor, backlog) }
       var status = stat()
-      try systemCall("stat", subject: path) { lstat(temporary, &status) }
-      try systemCall("rename", subject: path) { rename(temporary, path) }
+      try systemCall("stat", subject: path) { lstat(path, &status) }
       let bound = BoundPath(path: path, device: status.st_dev, inode: status.st_ino)
+      // What the umask took away.
+      try systemCall("chmod", subject: path) { chmod(path, mode) }
+      try systemCall("listen", subject: path) { listen(descriptor, backlog) }
       return ListeningSocket(descriptor: descriptor, path: bound, acceptedCIDs: nil, name: "unix:\(path)")
     } catch {
-      unlink(temporary)
       _ = Glibc.close(descriptor)
       throw error
     }
   }
 
-  private static func checkFree(_ path: String) throws {
+  private static func removeStale(_ path: String) throws {
     var status = stat()
     guard lstat(path, &status) == 0 else { return }
     guard status.st_mode & S_IFMT == S_IFSOCK else {
@@ -98,6 +96,7 @@ struct ListeningSocket: Sendable {
     do {
       _ = Glibc.close(try UnixAddress.connect(path))
     } catch let error as SystemError where error.number == ECONNREFUSED {
+      try systemCall("unlink", subject: path) { unlink(path) }
       return
     } catch let error as SystemError where error.number == EAGAIN {
       // Its backlog is full: somebody listens.

@@ -57,7 +57,11 @@ final class ServerCore: LoopCore {
   }
 
   private func watch(_ listener: ListeningSocket) {
-    try? resources.poller.add(listener.descriptor, .read) { [unowned self] _ in accept(from: listener) }
+    do {
+      try resources.poller.add(listener.descriptor, .read) { [unowned self] _ in accept(from: listener) }
+    } catch {
+      pause(listener)
+    }
   }
 
   private func accept(from listener: ListeningSocket) {
@@ -67,7 +71,7 @@ final class ServerCore: LoopCore {
       case .refused: continue
       case .exhausted: return pause(listener)
       case .connection(let socket, let peer):
-        if connections.count < configuration.maxConnections { adopt(socket, peer) }
+        if connections.count < configuration.maxConnections { adopt(socket, peer, listener) }
       }
     }
   }
@@ -80,18 +84,21 @@ final class ServerCore: LoopCore {
     }
   }
 
-  private func adopt(_ socket: StreamSocket, _ peer: String) {
+  private func adopt(_ socket: StreamSocket, _ peer: String, _ listener: ListeningSocket) {
     nextID += 1
     // A failure is the kernel's or nghttp2's lack of memory: the connection is closed, the server lives.
     connections[nextID] = try? Connection(
-      id: nextID, socket: socket, peer: peer, role: .server, limits: configuration.http2,
+      id: nextID, socket: socket, peer: peer, local: listener.name, role: .server, limits: configuration.http2,
       maxConcurrentStreams: configuration.maxConcurrentStreams, keepalive: configuration.keepalive,
       resources: resources, owner: self)
   }
 
-  func endOfTurn() {
-    while let connection = dirty.popLast() { connection.flush() }
-    if isShuttingDown, connections.isEmpty { resources.poller.isStopped = true }
+  func endOfTurn() -> Bool {
+    let connections = dirty
+    dirty = []
+    for connection in connections { connection.flush() }
+    if isShuttingDown, self.connections.isEmpty { resources.poller.isStopped = true }
+    return !dirty.isEmpty
   }
 
   func beginShutdown() {
@@ -156,19 +163,20 @@ extension ServerCore: ConnectionOwner {
       key: UInt64(id), machine: machine, limits: configuration.http2,
       link: ServerStreamLink(link: link, connection: connection.id))
     stream.deliver(.metadata(head.metadata))
-    run(stream, head, peer: connection.peer)
+    run(stream, head, connection)
     return OpenedStream(stream: stream, timeout: head.timeout)
   }
 
   /// The handler's task belongs to the stream, which cancels it, and to `listen`, which awaits it.
-  private func run(_ stream: ServerStream, _ head: RequestHead, peer: String) {
+  private func run(_ stream: ServerStream, _ head: RequestHead, _ connection: Connection<ServerStreamMachine>) {
+    let (peer, local) = (connection.peer, connection.local)
     let descriptor = MethodDescriptor(fullyQualifiedService: head.service, method: head.method)
     let deadline = head.timeout.map { ContinuousClock.now + $0 }
     handlers.enter()
     let task = Task { [handler, handlers] in
       await withServerContextRPCCancellationHandle { cancellation in
         var context = ServerContext(
-          descriptor: descriptor, remotePeer: peer, localPeer: "", cancellation: cancellation)
+          descriptor: descriptor, remotePeer: peer, localPeer: local, cancellation: cancellation)
         context.transportSpecific = NGHTTP2ServerContext(deadline: deadline)
         let rpc = RPCStream(
           descriptor: descriptor, inbound: RPCAsyncSequence(wrapping: StreamParts(stream)),
