@@ -14,9 +14,8 @@ struct Deadline {
   var remainingMilliseconds: Int32 {
     let left = end - ContinuousClock.now
     guard left > .zero else { return 0 }
-    let (seconds, attoseconds) = left.components
-    return Int32(
-      clamping: seconds.multipliedReportingOverflow(by: 1000).partialValue + attoseconds / 1_000_000_000_000_000 + 1)
+    let (seconds, attoseconds) = min(left, .seconds(1_000_000)).components
+    return Int32(seconds * 1000 + attoseconds / 1_000_000_000_000_000 + 1)
   }
 }
 

@@ -15,6 +15,7 @@ extension Device {
       guard socket >= 0 else {
         switch errno {
         case EAGAIN, EINTR, ECONNABORTED: return
+        case EMFILE, ENFILE, ENOBUFS, ENOMEM: return try acceptClients(false)
         default: throw SystemError("accept4", errno, subject: "on the vsock socket")
         }
       }
@@ -23,9 +24,19 @@ extension Device {
         client.say(ClientGreeting.refused("too many connections (\(table.capacity))"))
         continue
       }
-      try epoll.add(socket, source(index), Self.interest)
-      nextSweep = nextSweep ?? now + 1
+      if (try? epoll.add(socket, source(index), Self.interest)) == nil {
+        client.say(ClientGreeting.refused("the host is out of resources"))
+        table.slots[index].connection.clientWentAway(now: now)
+      }
+      settle(index)
     }
+  }
+
+  /// When the host has no descriptor to spare, clients wait in the listening socket's queue.
+  func acceptClients(_ accepts: Bool) throws {
+    isAccepting = accepts
+    try epoll.change(clientListener.number, .clientListener, accepts ? .readable : [])
+    nextSweep = nextSweep ?? now + 1
   }
 
   func handleClient(_ index: Int, _ readiness: Readiness) {
@@ -65,6 +76,7 @@ extension Device {
       backlog.drop(count)
       delivered(count, index)
     }
+    spareBacklog = client.backlog ?? spareBacklog
     client.backlog = nil
     if client.isOpen { awaitRoom(false, index) }
   }

@@ -76,7 +76,8 @@ extension Device {
   }
 
   private func keep(_ start: Int, _ count: Int, for client: Client, _ index: Int) {
-    let backlog = client.backlog ?? ByteRing(capacity: Int(Connection.bufferSize))
+    let backlog = client.backlog ?? spareBacklog ?? ByteRing(capacity: Int(Connection.bufferSize))
+    if spareBacklog === backlog { spareBacklog = nil }
     client.backlog = backlog
     awaitRoom(true, index)
     var skip = start

@@ -53,6 +53,9 @@ public final class Device {
   var hasPackets = false
   /// The RX ring is empty; a kick will say when it is not.
   var isStarved = false
+  /// Kept when a client has caught up, for the next that does not.
+  var spareBacklog: ByteRing?
+  var isAccepting = true
   var now = monotonicSeconds()
   var nextSweep: Int64?
   private var watchedKicks: [FileDescriptor?]
@@ -90,8 +93,9 @@ public final class Device {
       }
       try takePackets()
       try sendPackets()
-      announce()
-      expireConnections()
+      announce(VhostBackend.receiveRing)
+      announce(VhostBackend.transmitRing)
+      try sweep()
       if channel == nil, now >= patienceEnds { return }
     }
   }
@@ -167,22 +171,21 @@ public final class Device {
     if let kick { try epoll.add(kick.number, .kick(ring: ring), [.readable, .edgeTriggered]) }
   }
 
-  /// Tells the guest of what went into the rings.
-  private func announce() {
-    for ring in [VhostBackend.receiveRing, VhostBackend.transmitRing] {
-      guard backend.rings[ring].queue?.announcementDue() == true, let call = backend.rings[ring].call else { continue }
-      var one: UInt64 = 1
-      // Nothing to do about failure: EAGAIN means that it has been told.
-      write(call.number, &one, MemoryLayout.size(ofValue: one))
-    }
+  /// Tells the guest of what was done in a ring.
+  private func announce(_ ring: Int) {
+    guard backend.rings[ring].queue?.announcementDue() == true, let call = backend.rings[ring].call else { return }
+    var one: UInt64 = 1
+    // Nothing to do about failure: EAGAIN means that it has been told.
+    write(call.number, &one, MemoryLayout.size(ofValue: one))
   }
 
   // MARK: Time
 
-  /// Once a second, while a connection waits for someone.
-  private func expireConnections() {
+  /// Once a second, while a connection waits for someone or clients wait for a descriptor.
+  private func sweep() throws {
     guard let due = nextSweep, now >= due else { return }
     nextSweep = nil
+    if !isAccepting { try acceptClients(true) }
     for index in table.slots.indices where table.isUsed(index) {
       guard let deadline = table.slots[index].connection.deadline else { continue }
       if now >= deadline {

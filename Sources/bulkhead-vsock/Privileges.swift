@@ -33,15 +33,19 @@ func limitResources(connections: Int) throws(SystemError) -> Int {
   var files = rlimit()
   try systemCall("getrlimit") { getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &files) }
   let wanted = rlim_t(connections + others)
-  let most = geteuid() == 0 ? wanted : min(wanted, files.rlim_max)
-  files = rlimit(rlim_cur: most, rlim_max: most)
-  try systemCall("setrlimit") { setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &files) }
+  // Only CAP_SYS_RESOURCE may raise the hard limit.
+  for most in [wanted, min(wanted, files.rlim_max)] {
+    files = rlimit(rlim_cur: most, rlim_max: most)
+    if setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &files) == 0 { break }
+  }
+  try systemCall("getrlimit") { getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &files) }
   var core = rlimit(rlim_cur: 0, rlim_max: 0)
   try systemCall("setrlimit") { setrlimit(__rlimit_resource_t(RLIMIT_CORE.rawValue), &core) }
-  return min(connections, max(1, Int(most) - others))
+  return min(connections, max(1, Int(files.rlim_cur) - others))
 }
 
-/// Becomes the given user for good, in the root directory: no group but `gid`, no capability in any set, none to be gained.
+/// Becomes the given user for good, in the root directory: no group but `gid`, no capability in any
+/// set, none to be gained.
 func dropPrivileges(uid: UInt32, gid: UInt32) throws(SystemError) {
   try systemCall("chdir", subject: "/") { chdir("/") }
   if geteuid() == 0 {

@@ -58,6 +58,9 @@ import VsockClient
     clients[0].close()
     #expect(try machine.receive().header.operation == .shutdown)
     try streams[0].send(.reset)
+    // Packets are taken in order: when this one has arrived, the reset has.
+    try streams[1].send(.payload, [1])
+    #expect(try clients[1].read(1) == [1])
     let dialing = try HostClient.dial(harness)
     _ = try GuestStream(accepting: machine)
     clients[0] = try dialing.value()
