@@ -1,0 +1,37 @@
+import Common
+import Foundation
+import LinuxSystem
+import Logging
+import OCISpec
+
+/// Pulls that can share their work: of the same image with the same rights. Two credentials are two pulls, so that
+/// nobody gets an image because somebody else may have it.
+struct PullKey: Hashable, Sendable {
+  let reference: ImageReference
+  let credentials: RegistryCredentials?
+}
+
+extension ImageStore {
+  /// Pulls the image named `reference` and returns it when it is on the disk. Pulls of the same image join, and so do
+  /// pulls of different images in the layers that they share.
+  ///
+  /// `progress` is called from any thread, often. Cancellation ends the pull unless others wait for it, and leaves
+  /// nothing behind; a pull that breaks off otherwise is resumed by the next one.
+  /// Throws `invalidArgument` (the name, or an image that is malformed), `notFound`, `unauthenticated`,
+  /// `permissionDenied`, `unavailable` (registry out of reach), `dataLoss` (wrong content), `resourceExhausted`
+  /// (disk), `failedPrecondition` (platform, configuration), `cancelled`.
+  public func pull(
+    _ reference: String, credentials: RegistryCredentials? = nil,
+    progress: (@Sendable (PullProgress) -> Void)? = nil
+  ) async throws -> ImageRecord {
+    let key = PullKey(reference: try ImageReference(reference), credentials: credentials)
+    do {
+      let outcome = try await pulls.run(key, onProgress: progress) { [self] report in
+        try await ImagePull(store: self, key: key, report: report).run()
+      }
+      return try outcome.result.get()
+    } catch {
+      throw BulkheadError.wrapping(error, "pulling \(key.reference)")
+    }
+  }
+}

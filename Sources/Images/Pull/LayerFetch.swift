@@ -1,0 +1,80 @@
+import Common
+import Foundation
+import LinuxSystem
+import Logging
+
+/// Brings one layer into the store: downloads and converts it at the same time.
+struct LayerFetch: Sendable {
+  let catalog: Catalog
+  let converter: any LayerConverter
+  let logger: Logger
+
+  /// Returns when the layer is in the catalog. `report` is told how many of its packed bytes are here.
+  func run(
+    _ layer: LayerContent, from client: RegistryClient, report: @escaping @Sendable (UInt64) -> Void
+  ) async throws {
+    guard catalog.read({ $0.layers[layer.content.digest] }) == nil else { return }
+    let path = catalog.paths.partial(layer.content.digest)
+    let wasBegun = try await onDedicatedThread { StoreFiles.size(path) ?? 0 > 0 }
+    do {
+      try await attempt(layer, client, report)
+    } catch  where wasBegun && !Task.isCancelled && !Self.mayResume(error) {
+      // What the earlier attempt left may not be what it seemed, after a power cut for instance.
+      logger.info("layer \(layer.content.digest): the resumed download came to nothing, beginning anew: \(error)")
+      try await attempt(layer, client, report)
+    }
+  }
+
+  private func attempt(
+    _ layer: LayerContent, _ client: RegistryClient, _ report: @escaping @Sendable (UInt64) -> Void
+  ) async throws {
+    let content = layer.content
+    let path = catalog.paths.partial(content.digest)
+    let partial = try await onDedicatedThread { try PartialBlob(path: path, size: content.size) }
+    if partial.existing > 0 {
+      logger.info("layer \(content.digest): resuming at \(partial.existing) of \(content.size) bytes")
+    }
+    do {
+      try await LayerInstall(catalog: catalog, converter: converter).run(content.digest, layer.packing) { conversion in
+        let intake = LayerIntake(conversion: conversion, partial: partial, report: report)
+        try await feed(partial, to: intake)
+        do {
+          try await client.blob(content, from: partial.existing) { try await intake.take($0) }
+        } catch let error as BulkheadError where error.code == .notFound && layer.isForeign {
+          throw foreign(content.digest, error)
+        }
+        let found = try await intake.finish()
+        guard found == content.digest else {
+          throw BulkheadError(
+            .dataLoss, "the registry sent other content than layer \(content.digest): it has \(found)")
+        }
+      }
+    } catch {
+      let mayResume = catalog.isClosing || (Self.mayResume(error) && !Task.isCancelled)
+      if !mayResume { try? await onDedicatedThread { partial.remove() } }
+      throw StoreFiles.explainingFullDisk(error, path)
+    }
+    try await onDedicatedThread { partial.remove() }
+  }
+
+  /// Whether what has come is worth keeping: the transfer broke off, and nothing was wrong with the bytes.
+  private static func mayResume(_ error: any Error) -> Bool { (error as? BulkheadError)?.code == .unavailable }
+
+  private func feed(_ partial: PartialBlob, to intake: LayerIntake) async throws {
+    var offset: UInt64 = 0
+    while offset < partial.existing {
+      let start = offset
+      let piece = try await onDedicatedThread { try partial.read(at: start, count: LayerIntake.pieceSize) }
+      guard !piece.isEmpty else { throw BulkheadError(.dataLoss, "\(partial.path) became shorter while it was read") }
+      try await intake.take(kept: piece)
+      offset += UInt64(piece.count)
+    }
+  }
+
+  private func foreign(_ digest: Digest, _ error: BulkheadError) -> BulkheadError {
+    BulkheadError(
+      .failedPrecondition,
+      "layer \(digest) is a foreign one, and the registry does not hold it; other servers that an image names are not "
+        + "asked: push the image with its foreign layers", cause: error)
+  }
+}
