@@ -12,7 +12,8 @@ extension Configuration {
       data = try Data(contentsOf: URL(fileURLWithPath: path))
     } catch let error as CocoaError where error.code == .fileReadNoSuchFile || error.code == .fileNoSuchFile {
       throw BulkheadError(
-        .notFound, "\(path): no such file; `bulkheadd --print-config` writes one with every key and its default")
+        .notFound, "\(path): no such file; `bulkheadd --print-default-config` prints one with every key and its default"
+      )
     } catch {
       throw BulkheadError(.permissionDenied, "\(path): can't be read", cause: error)
     }

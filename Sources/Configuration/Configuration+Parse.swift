@@ -13,7 +13,10 @@ extension Configuration {
     do {
       root = try TOMLTable(string: text)
     } catch let error as TOMLParseError {
-      throw BulkheadError(.invalidArgument, "\(file):\(error.source.begin.line): \(printable(error.description))")
+      let place = error.source.begin
+      throw BulkheadError(
+        .invalidArgument,
+        "\(file):\(place.line): not TOML (line \(place.line), column \(place.column)): \(printable(error.description))")
     } catch {
       throw BulkheadError(.invalidArgument, "\(file): not TOML", cause: error)
     }
@@ -40,7 +43,8 @@ private struct Reader {
     let sections = Set(Setting.all.map(\.section))
     for name in root.keys.sorted() {
       guard sections.contains(name) else {
-        refuse(name, "no such section" + suggestion(for: name, among: sections))
+        let kind = root[name]?.table == nil ? "no such key; keys stand in sections" : "no such section"
+        refuse(name, kind + suggestion(for: name, among: sections))
         continue
       }
       guard let table = root[name]?.table else {
