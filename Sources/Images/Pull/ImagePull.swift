@@ -27,7 +27,8 @@ struct ImagePull: Sendable {
     let record = try await RegistryHTTP.withClients(timeouts: timeouts) { http in
       let client = RegistryClient(
         reference: key.reference, endpoints: endpoints, credentials: key.credentials, http: http,
-        retries: RetryPolicy(attempts: configuration.attempts), limits: ImageLimits(), logger: store.logger)
+        retries: RetryPolicy(attempts: configuration.attempts, firstWait: configuration.firstRetryWait),
+        limits: ImageLimits(), logger: store.logger)
       return try await pull(from: client)
     }
     tally.enter(.done)

@@ -20,6 +20,8 @@ public final class ImageStore: Sendable {
     public var idleTimeout: Duration = .seconds(60)
     /// How often a request that failed for a passing reason is made in all.
     public var attempts = 5
+    /// Before the first repetition; the waits double from there.
+    public var firstRetryWait: Duration = .milliseconds(250)
     /// How much of the disk pulls leave free.
     public var minimumFree: ByteCount = .mebibytes(64)
 

@@ -1,0 +1,48 @@
+import Common
+import Foundation
+import Logging
+
+@testable import Images
+
+/// A store in a directory of its own.
+struct TestStore: Sendable {
+  let scratch: Scratch
+  let store: ImageStore
+
+  var directory: String { "\(scratch.path)/store" }
+
+  init(
+    _ scratch: Scratch? = nil, hosts: [String: String] = [:],
+    configure: (inout ImageStore.Configuration) -> Void = { _ in }
+  ) async throws {
+    self.scratch = try scratch ?? Scratch()
+    var configuration = ImageStore.Configuration(directory: "\(self.scratch.path)/store")
+    configuration.registriesDirectory = "\(self.scratch.path)/certs.d"
+    configuration.minimumFree = .mebibytes(1)
+    configuration.firstRetryWait = .milliseconds(20)
+    configure(&configuration)
+    for (host, text) in hosts {
+      let directory = try self.scratch.directory("certs.d/\(host)")
+      try Data(text.utf8).write(to: URL(fileURLWithPath: "\(directory)/hosts.toml"))
+    }
+    var logger = Logger(label: "images")
+    logger.logLevel = ProcessInfo.processInfo.environment["BULKHEAD_TEST_LOG"] == nil ? .critical : .debug
+    store = try await ImageStore(configuration: configuration, converter: StandInConverter(), logger: logger)
+  }
+
+  /// Every file under the store's directory, without the database's and the lock.
+  var files: Set<String> {
+    let all = FileManager.default.enumerator(atPath: directory)?.compactMap { $0 as? String } ?? []
+    return Set(all.filter { !$0.hasPrefix("images.db") && $0 != "lock" && $0.contains("/") })
+  }
+}
+
+/// The error that `body` throws, as the store's callers get it.
+func failure(_ body: () async throws -> some Any) async -> BulkheadError? {
+  do {
+    _ = try await body()
+    return nil
+  } catch {
+    return error as? BulkheadError ?? BulkheadError(.internalError, "not one of ours: \(error)")
+  }
+}
