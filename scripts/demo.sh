@@ -138,8 +138,8 @@ wait_for "the container's output" 120 grep -q 'MiB of memory' "$base/output"
 sed 's/^/    | /' "$base/output"
 phase 'Pod, from nothing to its last line'
 
-container=$(ctl containers -o json | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])')
-pod=$(ctl pods -o json | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["id"])')
+container=$(ctl containers --quiet)
+pod=$(ctl pods --quiet)
 say 'A process more in the container'
 echo "    \$ bulkheadctl exec ${container:0:12} -- cat /proc/version"
 guest_kernel=$(ctl exec "$container" -- uname -r)
@@ -157,7 +157,7 @@ ctl exec "$container" -- touch /tmp/done
 wait "$runner"
 runner=''
 tail -n 1 "$base/output" | sed 's/^/    | /'
-[ "$(ctl pods -o json | tr -d ' \n')" = '[]' ] || die 'the pod is still there'
+[ -z "$(ctl pods --quiet)" ] || die 'the pod is still there'
 phase 'End of container, pod and VM'
 
 say 'How long it took'
