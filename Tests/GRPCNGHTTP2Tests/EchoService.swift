@@ -1,4 +1,5 @@
 import GRPCCore
+import GRPCNGHTTP2
 import Synchronization
 
 /// Messages that are their own bytes.
@@ -10,7 +11,7 @@ struct BytesCoder: MessageSerializer, MessageDeserializer {
   }
 }
 
-/// The methods that the tests call. Python's counterpart is Scripts/echo_server.py.
+/// The methods that the tests call. Python's counterpart is Resources/echo_server.py.
 struct EchoService: RegistrableRPCService {
   /// What handlers saw, for tests to wait for.
   final class Log: Sendable {
@@ -30,6 +31,7 @@ struct EchoService: RegistrableRPCService {
   static let fail = method("Fail")
   static let wait = method("Wait")
   static let stall = method("Stall")
+  static let timeLeft = method("TimeLeft")
 
   let log = Log()
 
@@ -96,6 +98,14 @@ struct EchoService: RegistrableRPCService {
         throw error
       }
       return StreamingServerResponse { _ in [:] }
+    }
+    register(Self.timeLeft, &router) { request, context in
+      let deadline = (context.transportSpecific as? NGHTTP2ServerContext)?.deadline
+      let left = deadline.map { ContinuousClock.now.duration(to: $0).components.seconds }
+      return StreamingServerResponse { writer in
+        try await writer.write(Array("\(left ?? -1)".utf8))
+        return [:]
+      }
     }
     register(Self.stall, &router) { request, _ in
       try await Task.sleep(for: .milliseconds(300))

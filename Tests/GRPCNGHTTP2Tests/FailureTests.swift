@@ -30,6 +30,17 @@ struct FailureTests {
     }
   }
 
+  @Test func handlerKnowsItsDeadline() async throws {
+    try await withEcho { client, _ in
+      var options = CallOptions.defaults
+      let without = try await client.call([], EchoService.timeLeft).message
+      #expect(without == Array("-1".utf8))
+      options.timeout = .seconds(1000)
+      let with = try await client.call([], EchoService.timeLeft, options: options).message
+      #expect(Int(String(decoding: with, as: UTF8.self)).map { 900...1000 ~= $0 } == true)
+    }
+  }
+
   @Test func cancellingTheTaskCancelsTheHandler() async throws {
     try await withEcho { client, log in
       let task = Task { try await client.call([], EchoService.wait) }

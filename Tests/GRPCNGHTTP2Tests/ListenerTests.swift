@@ -63,6 +63,19 @@ struct ListenerTests {
     }
   }
 
+  @Test(.enabled(if: FileManager.default.fileExists(atPath: "/dev/vsock")))
+  func vsockPortIsTakenOnce() throws {
+    let listener = Listener.vsock(port: 0x42_4b01, acceptedCIDs: [2])
+    let first = try NGHTTP2ServerTransport(listeners: [listener])
+    #expect {
+      try NGHTTP2ServerTransport(listeners: [listener])
+    } throws: {
+      "\($0)" == "bind vsock port 4344577: Address already in use"
+    }
+    first.beginGracefulShutdown()
+    _ = try NGHTTP2ServerTransport(listeners: [listener])
+  }
+
   @Test func listeningDescriptorIsServed() async throws {
     try await withTemporaryDirectory { directory in
       let path = "\(directory)/s"

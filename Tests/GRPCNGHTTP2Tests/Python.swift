@@ -11,10 +11,10 @@ struct Python {
   let output = Pipe()
   private var lines: AsyncStream<String>.AsyncIterator
 
-  /// Starts one of the scripts in Scripts.
+  /// Starts one of the scripts in Resources.
   init(_ script: String, _ arguments: String...) throws {
     try Self.requireGRPC
-    let directory = Bundle.module.bundleURL.appending(path: "Scripts")
+    let directory = Bundle.module.bundleURL.appending(path: "Resources")
     process.executableURL = URL(filePath: "/usr/bin/env")
     process.arguments = [Self.interpreter, directory.appending(path: script).path()] + arguments
     process.standardInput = input

@@ -13,16 +13,15 @@ final class ClientConnector: Sendable {
     /// The RPCs that wait for the attempt with this number, by their own numbers.
     case connecting(attempt: UInt64, waiters: [UInt64: Waiter])
     case connected(ClientLink)
+
+    var link: ClientLink? { if case .connected(let link) = self { link } else { nil } }
   }
 
-  private enum Phase: Sendable { case open, shuttingDown, closed }
-
   private struct State: Sendable {
-    var phase = Phase.open
-    var current = Current.none
-    var loop: EventLoop<ClientCore>?
-    var lastNumber: UInt64 = 0
     var isRunning = false
+    var isShutDown = false
+    var current = Current.none
+    var lastNumber: UInt64 = 0
 
     mutating func makeNumber() -> UInt64 {
       lastNumber += 1
@@ -50,6 +49,7 @@ final class ClientConnector: Sendable {
 
   /// The connection, made if there is none. Throws UNAVAILABLE if it can't be made.
   func connection() async throws -> ClientLink {
+    if let link = state.withLock({ $0.isShutDown ? nil : $0.current.link }) { return link }
     let id = makeStreamKey()
     return try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
@@ -62,7 +62,7 @@ final class ClientConnector: Sendable {
   }
 
   private func enqueue(_ waiter: Waiter, _ id: UInt64, _ state: inout State) -> Result<ClientLink, any Error>? {
-    guard state.phase == .open else { return .failure(RPCError.clientClosed) }
+    guard !state.isShutDown else { return .failure(RPCError.clientClosed) }
     if Task.isCancelled { return .failure(RPCError.taskCancelled) }
     switch state.current {
     case .connected(let link):
@@ -103,25 +103,27 @@ final class ClientConnector: Sendable {
       beginShutdown()
       loop.post { $0.stop("the client was stopped") }
     }
-    state.withLock { $0.phase = .closed }
   }
 
   private func start() throws -> EventLoop<ClientCore> {
-    try state.withLock { state in
-      guard !state.isRunning else {
-        throw RPCError(code: .failedPrecondition, message: "the transport was started before")
-      }
-      state.isRunning = true
-      let configuration = self.configuration
-      return try EventLoop(name: "grpc-client") { [weak self] poller in
+    let isFirst = state.withLock { state in
+      defer { state.isRunning = true }
+      return !state.isRunning
+    }
+    guard isFirst else { throw RPCError(code: .failedPrecondition, message: "the transport was started before") }
+    do {
+      return try EventLoop(name: "grpc-client") { [weak self, configuration] poller in
         ClientCore(poller, configuration) { [weak self] id in self?.forget(id) }
       }
+    } catch {
+      beginShutdown()
+      throw error
     }
   }
 
   func beginShutdown() {
     let waiters = state.withLock { state in
-      if state.phase == .open { state.phase = .shuttingDown }
+      state.isShutDown = true
       defer { state.current = .none }
       if case .connecting(_, let waiters) = state.current { return waiters }
       return [:]
@@ -169,9 +171,13 @@ final class ClientConnector: Sendable {
       guard case .connecting(attempt, let waiters) = state.current else { return nil }
       state.current = .none
       if case .success(let link) = result, let descriptor {
-        // The connection is on the loop before any of its streams, since jobs keep their order.
-        guard link.loop.post({ $0.adopt(descriptor, id: attempt) }) else { return nil }
-        state.current = .connected(link)
+        // The connection is on the loop before any of its streams, since jobs keep their order. If the
+        // loop has ended, the streams fail by themselves.
+        if link.loop.post({ $0.adopt(descriptor, id: attempt) }) {
+          state.current = .connected(link)
+        } else {
+          close(descriptor)
+        }
       }
       return waiters
     }

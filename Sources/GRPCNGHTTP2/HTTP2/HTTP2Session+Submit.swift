@@ -48,9 +48,6 @@ extension HTTP2Session {
       HTTP2ErrorCode.noError.rawValue, nil, 0)
   }
 
-  /// GOAWAY, and then the end of the session.
-  func terminate(_ code: HTTP2ErrorCode) { nghttp2_session_terminate_session(session, code.rawValue) }
-
   /// Whether the peer may still send on the stream.
   func isRemoteOpen(_ stream: Int32) -> Bool {
     nghttp2_session_get_stream_remote_close(session, stream) == 0

@@ -35,9 +35,7 @@ final class GRPCStream<Machine: StreamMachine>: Sendable {
   /// Changes the state, then does what must not be done under the lock.
   private func change<Result: Sendable>(
     _ body: (inout StreamState<Machine>, inout StreamEffects<Machine.InboundPart>) throws -> Result
-  )
-    rethrows -> Result
-  {
+  ) rethrows -> Result {
     var effects = StreamEffects<Machine.InboundPart>()
     defer { effects.perform(waking: { link.wake(self) }) }
     return try state.withLock { state in
@@ -76,7 +74,8 @@ extension GRPCStream {
     -> Result<Machine.InboundPart?, any Error>?
   {
     let part = state.inbox.pop()
-    // Small debts wait: at least half of the window stays open to the peer without them.
+    // Small debts wait. With what nghttp2 keeps back itself (half of the window), a quarter of it always
+    // stays open to the peer.
     if state.inbox.credit >= creditThreshold { effects.wake = true }
     return part
   }

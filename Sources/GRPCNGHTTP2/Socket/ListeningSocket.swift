@@ -2,25 +2,6 @@ import CLinux
 import Glibc
 import LinuxSystem
 
-/// Where a server is to be reached.
-public enum Listener: Sendable {
-  /// A unix socket with these permissions. A socket that nobody listens on any more is replaced; one
-  /// that answers, or a file that is no socket, is an `AddressInUse` error.
-  case unix(path: String, mode: UInt32 = 0o600)
-  /// A vsock port. Connections from other CIDs than these are closed at once.
-  case vsock(port: UInt32, acceptedCIDs: Set<UInt32>)
-  /// A socket that listens already; the transport owns it from then.
-  case descriptor(Int32)
-}
-
-/// The socket's path is taken.
-public struct AddressInUse: Error, Sendable, Equatable, CustomStringConvertible {
-  public let path: String
-  public let reason: String
-
-  public var description: String { "address in use: \(path): \(reason)" }
-}
-
 /// A socket that listens. Closed, and its path removed, with `close`.
 struct ListeningSocket: Sendable {
   let descriptor: Int32
@@ -68,11 +49,13 @@ struct ListeningSocket: Sendable {
   private static func unix(_ path: String, _ mode: UInt32) throws -> ListeningSocket {
     try removeStale(path)
     let descriptor = try UnixAddress.makeSocket(AF_UNIX)
+    var isBound = false
     do {
       try systemCall("fchmod", subject: path) { fchmod(descriptor, mode) }
       try UnixAddress.withAddress(path) { address, length in
         _ = try systemCall("bind", subject: path) { bind(descriptor, address, length) }
       }
+      isBound = true
       var status = stat()
       try systemCall("stat", subject: path) { lstat(path, &status) }
       let bound = BoundPath(path: path, device: status.st_dev, inode: status.st_ino)
@@ -81,6 +64,7 @@ struct ListeningSocket: Sendable {
       try systemCall("listen", subject: path) { listen(descriptor, backlog) }
       return ListeningSocket(descriptor: descriptor, path: bound, acceptedCIDs: nil, name: "unix:\(path)")
     } catch {
+      if isBound { unlink(path) }
       _ = Glibc.close(descriptor)
       throw error
     }
@@ -124,38 +108,5 @@ struct ListeningSocket: Sendable {
       _ = Glibc.close(descriptor)
       throw error
     }
-  }
-}
-
-extension ListeningSocket {
-  enum Accepted {
-    case connection(StreamSocket, peer: String)
-    /// Somebody who may not connect, or who is gone again.
-    case refused
-    case none
-    /// No descriptors or memory left for now.
-    case exhausted
-  }
-
-  func accept() -> Accepted {
-    var address = sockaddr_storage()
-    var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-    let accepted = withUnsafeMutablePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        bh_accept4(descriptor, $0, &length, Int32(SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue))
-      }
-    }
-    guard accepted >= 0 else {
-      switch errno {
-      case EAGAIN: return .none
-      case EMFILE, ENFILE, ENOMEM, ENOBUFS: return .exhausted
-      default: return .refused
-      }
-    }
-    guard let socket = try? StreamSocket(owning: accepted) else { return .refused }
-    guard Int32(address.ss_family) == AF_VSOCK else { return .connection(socket, peer: "unix:") }
-    let vsock = withUnsafeBytes(of: &address) { $0.loadUnaligned(as: sockaddr_vm.self) }
-    if let acceptedCIDs, !acceptedCIDs.contains(vsock.svm_cid) { return .refused }
-    return .connection(socket, peer: "vsock:\(vsock.svm_cid):\(vsock.svm_port)")
   }
 }

@@ -20,5 +20,4 @@ enum HTTP2ErrorCode: UInt32 {
   case noError = 0x0
   case internalError = 0x2
   case cancel = 0x8
-  case enhanceYourCalm = 0xb
 }
