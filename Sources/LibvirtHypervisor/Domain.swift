@@ -41,11 +41,10 @@ struct DomainDisk: Sendable, Equatable {
   var unit: Int
 }
 
-/// A virtiofs share as libvirt starts it.
+/// A virtiofs share, served at a socket.
 struct DomainShare: Sendable, Equatable {
   var tag: String
-  var directory: String
-  var virtiofsd: String
+  var socketPath: String
 }
 
 /// Where devices sit on the PCI root bus. Fixed, because QEMU's command line adds the vsock device

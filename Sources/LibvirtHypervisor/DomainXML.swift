@@ -5,66 +5,66 @@ import Hypervisor
 extension Domain {
   func xml() throws(BulkheadError) -> String { try element.rendered() }
 
-  var element: XMLElement {
-    XMLElement(
+  var element: XMLTag {
+    XMLTag(
       "domain",
       [
         "type": accelerator == .kvm ? "kvm" : "qemu", "xmlns:qemu": "http://libvirt.org/schemas/domain/qemu/1.0",
       ],
       [
-        XMLElement("name", text: id.text),
-        XMLElement("title", text: title),
-        XMLElement("memory", ["unit": "b"], text: "\(memory.bytes)"),
-        XMLElement("vcpu", text: "\(vcpus)"),
+        XMLTag("name", text: id.text),
+        XMLTag("title", text: title),
+        XMLTag("memory", ["unit": "b"], text: "\(memory.bytes)"),
+        XMLTag("vcpu", text: "\(vcpus)"),
         // vhost-user devices and virtiofsd map the guest's memory.
-        XMLElement(
-          "memoryBacking", [XMLElement("source", ["type": "memfd"]), XMLElement("access", ["mode": "shared"])]),
-        XMLElement(
+        XMLTag(
+          "memoryBacking", [XMLTag("source", ["type": "memfd"]), XMLTag("access", ["mode": "shared"])]),
+        XMLTag(
           "sysinfo", ["type": "fwcfg"],
-          [XMLElement("entry", ["name": "opt/bulkhead/secret", "file": secretPath])]),
+          [XMLTag("entry", ["name": "opt/bulkhead/secret", "file": secretPath])]),
         boot,
-        XMLElement("features", [XMLElement("acpi")]),
+        XMLTag("features", [XMLTag("acpi")]),
         cpu,
-        XMLElement("clock", ["offset": "utc"]),
-        XMLElement("on_poweroff", text: "destroy"),
-        XMLElement("on_reboot", text: "destroy"),
-        XMLElement("on_crash", text: "destroy"),
+        XMLTag("clock", ["offset": "utc"]),
+        XMLTag("on_poweroff", text: "destroy"),
+        XMLTag("on_reboot", text: "destroy"),
+        XMLTag("on_crash", text: "destroy"),
         devices,
         // Files of ours are given to the machine by us, and shared ones must stay root's: libvirt is
         // to run QEMU as this user and to chown nothing.
-        XMLElement(
+        XMLTag(
           "seclabel", ["type": "static", "model": "dac", "relabel": "no"],
-          [XMLElement("label", text: "+\(uid):+\(gid)")]),
+          [XMLTag("label", text: "+\(uid):+\(gid)")]),
         commandLine,
         // Without it libvirt reads some 400 properties of the CPU at each start: 0.4 s.
-        XMLElement(
-          "qemu:capabilities", [XMLElement("qemu:del", ["capability": "cpu-unavailable-features"])]),
+        XMLTag(
+          "qemu:capabilities", [XMLTag("qemu:del", ["capability": "cpu-unavailable-features"])]),
       ])
   }
 
-  private var boot: XMLElement {
-    var children = [XMLElement("type", ["arch": platform.architecture, "machine": platform.machine], text: "hvm")]
+  private var boot: XMLTag {
+    var children = [XMLTag("type", ["arch": platform.architecture, "machine": platform.machine], text: "hvm")]
     if let firmware = platform.firmware {
-      children.append(XMLElement("loader", ["type": "rom"], text: firmware))
+      children.append(XMLTag("loader", ["type": "rom"], text: firmware))
     }
-    children.append(XMLElement("kernel", text: kernel))
-    children.append(XMLElement("cmdline", text: platform.commandLine(accelerator)))
-    return XMLElement("os", children)
+    children.append(XMLTag("kernel", text: kernel))
+    children.append(XMLTag("cmdline", text: platform.commandLine(accelerator)))
+    return XMLTag("os", children)
   }
 
-  private var cpu: XMLElement {
+  private var cpu: XMLTag {
     switch accelerator {
-    case .kvm: XMLElement("cpu", ["mode": "host-passthrough", "migratable": "off"])
-    case .tcg: XMLElement("cpu", ["mode": "maximum"])
+    case .kvm: XMLTag("cpu", ["mode": "host-passthrough", "migratable": "off"])
+    case .tcg: XMLTag("cpu", ["mode": "maximum"])
     }
   }
 
-  private var devices: XMLElement {
+  private var devices: XMLTag {
     var children = [
-      XMLElement("emulator", text: emulator),
-      XMLElement("controller", ["type": "usb", "model": "none"]),
-      XMLElement("controller", ["type": "scsi", "index": "0", "model": "virtio-scsi"], [Self.pci(.scsi)]),
-      XMLElement(
+      XMLTag("emulator", text: emulator),
+      XMLTag("controller", ["type": "usb", "model": "none"]),
+      XMLTag("controller", ["type": "scsi", "index": "0", "model": "virtio-scsi"], [Self.pci(.scsi)]),
+      XMLTag(
         "controller", ["type": "pci", "index": "1", "model": "pcie-root-port"], [Self.pci(.hotplugPort)]),
       bootDisk,
     ]
@@ -72,79 +72,79 @@ extension Domain {
     children += interfaces.enumerated().map { Self.interface($1, slot: PCISlot.firstInterface.rawValue + $0) }
     children.append(
       // Appended to, so that the daemon can cut the file while QEMU has it open.
-      XMLElement(
+      XMLTag(
         "serial", ["type": "file"],
         [
-          XMLElement("source", ["path": consolePath, "append": "on"]),
-          XMLElement("target", ["port": "0"]),
+          XMLTag("source", ["path": consolePath, "append": "on"]),
+          XMLTag("target", ["port": "0"]),
         ]))
     children.append(
-      XMLElement("memballoon", ["model": "virtio", "freePageReporting": "on"], [Self.pci(.balloon)]))
+      XMLTag("memballoon", ["model": "virtio", "freePageReporting": "on"], [Self.pci(.balloon)]))
     children.append(
-      XMLElement(
+      XMLTag(
         "rng", ["model": "virtio"],
-        [XMLElement("backend", ["model": "random"], text: "/dev/urandom"), Self.pci(.random)]))
-    children.append(XMLElement("panic", ["model": "isa"]))
+        [XMLTag("backend", ["model": "random"], text: "/dev/urandom"), Self.pci(.random)]))
+    children.append(XMLTag("panic", ["model": "isa"]))
     if case .kernel(let cid) = vsock {
       children.append(
-        XMLElement(
+        XMLTag(
           "vsock", ["model": "virtio"],
-          [XMLElement("cid", ["auto": "no", "address": "\(cid)"]), Self.pci(.vsock)]))
+          [XMLTag("cid", ["auto": "no", "address": "\(cid)"]), Self.pci(.vsock)]))
     }
-    return XMLElement("devices", children)
+    return XMLTag("devices", children)
   }
 
-  private var bootDisk: XMLElement {
-    XMLElement(
+  private var bootDisk: XMLTag {
+    XMLTag(
       "disk", ["type": "file", "device": "disk"],
       [
-        XMLElement("driver", ["name": "qemu", "type": "raw", "io": "threads"]),
-        XMLElement("source", ["file": bootImage]),
-        XMLElement("target", ["dev": "vda", "bus": "virtio"]),
-        XMLElement("serial", text: "boot"),
-        XMLElement("readonly"),
+        XMLTag("driver", ["name": "qemu", "type": "raw", "io": "threads"]),
+        XMLTag("source", ["file": bootImage]),
+        XMLTag("target", ["dev": "vda", "bus": "virtio"]),
+        XMLTag("serial", text: "boot"),
+        XMLTag("readonly"),
         Self.pci(.bootDisk),
       ])
   }
 
   /// The tap exists already in the namespace that QEMU is started in.
-  private static func interface(_ interface: MachineInterface, slot: Int) -> XMLElement {
-    XMLElement(
+  private static func interface(_ interface: MachineInterface, slot: Int) -> XMLTag {
+    XMLTag(
       "interface", ["type": "ethernet"],
       [
-        XMLElement("mac", ["address": interface.macAddress]),
-        XMLElement("target", ["dev": interface.tap, "managed": "no"]),
-        XMLElement("model", ["type": "virtio"]),
-        XMLElement("rom", ["enabled": "no"]),
+        XMLTag("mac", ["address": interface.macAddress]),
+        XMLTag("target", ["dev": interface.tap, "managed": "no"]),
+        XMLTag("model", ["type": "virtio"]),
+        XMLTag("rom", ["enabled": "no"]),
         pci(slot),
       ])
   }
 
   /// libvirt has no vhost-user-vsock of its own.
-  private var commandLine: XMLElement {
-    guard case .device(let socketPath) = vsock else { return XMLElement("qemu:commandline") }
+  private var commandLine: XMLTag {
+    guard case .device(let socketPath) = vsock else { return XMLTag("qemu:commandline") }
     // A comma ends an option's value unless doubled (qemu(1)).
     let path = socketPath.split(separator: ",", omittingEmptySubsequences: false).joined(separator: ",,")
     let arguments = [
       "-chardev", "socket,id=bulkhead-vsock,path=\(path)",
       "-device", "vhost-user-vsock-pci,chardev=bulkhead-vsock,bus=pcie.0,addr=\(PCISlot.vsock.rawValue)",
     ]
-    return XMLElement("qemu:commandline", arguments.map { XMLElement("qemu:arg", ["value": $0]) })
+    return XMLTag("qemu:commandline", arguments.map { XMLTag("qemu:arg", ["value": $0]) })
   }
 
-  private static func pci(_ slot: PCISlot) -> XMLElement { pci(slot.rawValue) }
+  private static func pci(_ slot: PCISlot) -> XMLTag { pci(slot.rawValue) }
 
-  private static func pci(_ slot: Int) -> XMLElement {
-    XMLElement("address", ["type": "pci", "domain": "0", "bus": "0", "slot": "\(slot)", "function": "0"])
+  private static func pci(_ slot: Int) -> XMLTag {
+    XMLTag("address", ["type": "pci", "domain": "0", "bus": "0", "slot": "\(slot)", "function": "0"])
   }
 }
 
 extension DomainDisk {
   /// As a device of a new machine, and as what is plugged into a running one.
-  var element: XMLElement {
+  var element: XMLTag {
     var children = [
       // A writable disk never outlives its pod, so nothing waits for the host's disk.
-      XMLElement(
+      XMLTag(
         "driver",
         readonly
           ? ["name": "qemu", "type": format.rawValue, "io": "threads"]
@@ -152,15 +152,15 @@ extension DomainDisk {
             "name": "qemu", "type": format.rawValue, "cache": "unsafe", "io": "threads", "discard": "unmap",
             "detect_zeroes": "unmap",
           ]),
-      XMLElement("source", ["file": path]),
-      XMLElement("target", ["dev": targetName, "bus": "scsi"]),
-      XMLElement("serial", text: serial),
+      XMLTag("source", ["file": path]),
+      XMLTag("target", ["dev": targetName, "bus": "scsi"]),
+      XMLTag("serial", text: serial),
     ]
-    if readonly { children.append(XMLElement("readonly")) }
+    if readonly { children.append(XMLTag("readonly")) }
     children.append(
-      XMLElement(
+      XMLTag(
         "address", ["type": "drive", "controller": "0", "bus": "0", "target": "0", "unit": "\(unit)"]))
-    return XMLElement("disk", ["type": "file", "device": "disk"], children)
+    return XMLTag("disk", ["type": "file", "device": "disk"], children)
   }
 
   /// sda ... sdz, sdaa ...: what libvirt tells disks apart by; the guest names them as it likes.
@@ -176,15 +176,14 @@ extension DomainDisk {
 }
 
 extension DomainShare {
-  var element: XMLElement {
-    XMLElement(
+  var element: XMLTag {
+    XMLTag(
       "filesystem", ["type": "mount", "accessmode": "passthrough"],
       [
-        XMLElement("driver", ["type": "virtiofs", "queue": "1024"]),
-        XMLElement("binary", ["path": virtiofsd, "xattr": "on"]),
-        XMLElement("source", ["dir": directory]),
-        XMLElement("target", ["dir": tag]),
-        XMLElement("address", ["type": "pci", "domain": "0", "bus": "1", "slot": "0", "function": "0"]),
+        XMLTag("driver", ["type": "virtiofs", "queue": "1024"]),
+        XMLTag("source", ["socket": socketPath]),
+        XMLTag("target", ["dir": tag]),
+        XMLTag("address", ["type": "pci", "domain": "0", "bus": "1", "slot": "0", "function": "0"]),
       ])
   }
 }

@@ -22,6 +22,8 @@ public final class LibvirtHypervisor: Hypervisor {
   let kernel: String
   let bootImage: String
   let environment: LibvirtMachine.Environment
+  /// Where libvirt keeps the process ids of QEMU.
+  private let runtimeDirectory: String
   private let machines: MachineTable
 
   /// Prepares directories, chooses the accelerator and opens libvirt. Machines that run from before are
@@ -59,7 +61,6 @@ public final class LibvirtHypervisor: Hypervisor {
     let machines = MachineTable()
     self.machines = machines
     let uri: String
-    let runtimeDirectory: String
     switch configuration.connection {
     case .embedded(let path):
       let root = try EmbedRoot(path: path)
@@ -75,8 +76,7 @@ public final class LibvirtHypervisor: Hypervisor {
       machines[id]?.exitSignal.handle(.stopReported(reason))
     }
     environment = LibvirtMachine.Environment(
-      records: records, watcher: try ProcessWatcher(), virtiofsd: configuration.virtiofsd,
-      runtimeDirectory: runtimeDirectory)
+      records: records, watcher: try ProcessWatcher(), virtiofsd: configuration.virtiofsd)
   }
 
   /// Makes libvirt learn what QEMU can do, so that the first machine doesn't have to wait for it: half a
@@ -141,7 +141,7 @@ public final class LibvirtHypervisor: Hypervisor {
   func machine(_ record: MachineRecord, id: MachineID, domain: LibvirtDomain) -> LibvirtMachine {
     LibvirtMachine(
       record: record, id: id, domain: domain,
-      qemuPID: readPID("\(environment.runtimeDirectory)/\(id.text).pid"),
+      qemuPID: readPID("\(runtimeDirectory)/\(id.text).pid"),
       directory: MachineDirectory(runDirectory: configuration.runDirectory, id: id), environment: environment)
   }
 }

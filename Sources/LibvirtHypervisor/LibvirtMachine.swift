@@ -1,5 +1,4 @@
 import Common
-import Foundation
 import Hypervisor
 import LinuxSystem
 import Synchronization
@@ -29,8 +28,6 @@ final class LibvirtMachine: VirtualMachine {
     var records: MachineRecords
     var watcher: ProcessWatcher
     var virtiofsd: String
-    /// Where libvirt keeps the process ids of the helpers that it starts.
-    var runtimeDirectory: String
   }
 
   init(
@@ -49,7 +46,6 @@ final class LibvirtMachine: VirtualMachine {
   /// Begins to watch the machine's processes. A machine whose QEMU has gone already ends at once.
   func watch() throws {
     if case .device(let device?) = state.withLock({ $0.vsock }) { try environment.watcher.watch(device.pid) {} }
-    watchHelpers()
     guard let qemu else {
       exitSignal.handle(.processEnded)
       exitSignal.handle(.reasonOverdue)
@@ -99,14 +95,22 @@ final class LibvirtMachine: VirtualMachine {
   func attach(_ share: MachineShare) async throws {
     try share.check()
     try await plug("plugging share \(share.tag) into \(displayName)") { machine in
-      let first = machine.state.withLock { $0.shares.isEmpty }
-      guard first else {
+      guard machine.state.withLock({ $0.share == nil }) else {
         throw BulkheadError(.failedPrecondition, "\(machine.displayName) has a share already, and room for one")
       }
-      let described = DomainShare(tag: share.tag, directory: share.directory, virtiofsd: machine.environment.virtiofsd)
-      try machine.domain.attach(described.element.rendered())
-      machine.watchHelpers()
-      try machine.change { $0.shares.append(share.tag) }
+      let server = try ShareServer.start(
+        program: machine.environment.virtiofsd, sharing: share.directory, at: machine.directory.shareSocket,
+        owner: machine.state.withLock { ($0.uid, $0.gid) })
+      try machine.environment.watcher.watch(server.pid) {}
+      do {
+        try machine.change { $0.share = MachineRecord.Share(tag: share.tag, server: server) }
+        try machine.domain.attach(
+          DomainShare(tag: share.tag, socketPath: machine.directory.shareSocket).element.rendered())
+      } catch {
+        server.signal(SIGKILL)
+        try machine.change { $0.share = nil }
+        throw error
+      }
     }
   }
 
@@ -196,18 +200,6 @@ final class LibvirtMachine: VirtualMachine {
     try environment.records.save(record)
     state.withLock { [record] in $0 = record }
     return result
-  }
-
-  // MARK: - Ends
-
-  /// virtiofsd is our child once libvirt has started it, and libvirt waits for it to go.
-  private func watchHelpers() {
-    let names = (try? FileManager.default.contentsOfDirectory(atPath: environment.runtimeDirectory)) ?? []
-    let own = "-\(id.text.prefix(20))-"
-    for name in names where name.contains(own) && name.hasSuffix("-fs.pid") {
-      guard let pid = readPID("\(environment.runtimeDirectory)/\(name)") else { continue }
-      try? environment.watcher.watch(pid) {}
-    }
   }
 
   func withConsole(_ error: BulkheadError) -> BulkheadError {

@@ -23,6 +23,8 @@ struct MachineDirectory: Sendable {
   var vhostSocket: String { path + "/vhost.sock" }
   /// Where we do.
   var vsockSocket: String { path + "/vsock.sock" }
+  /// Where QEMU reaches virtiofsd.
+  var shareSocket: String { path + "/share.sock" }
   func descriptor(unit: Int) -> String { "\(path)/disk-\(unit).vmdk" }
 
   func create() throws {

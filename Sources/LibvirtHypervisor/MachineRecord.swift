@@ -15,12 +15,17 @@ struct MachineRecord: Codable, Sendable, Equatable {
   var accelerator: Accelerator
   var vsock: Vsock
   var disks: [Disk] = []
-  var shares: [String] = []
+  var share: Share?
 
   enum Vsock: Codable, Sendable, Equatable {
     case kernel(cid: UInt32)
     /// Nil until the device runs.
     case device(ProcessIdentity?)
+  }
+
+  struct Share: Codable, Sendable, Equatable {
+    var tag: String
+    var server: ProcessIdentity
   }
 
   struct Disk: Codable, Sendable, Equatable {

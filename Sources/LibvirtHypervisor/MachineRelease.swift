@@ -15,7 +15,8 @@ struct MachineRelease {
   func run(_ id: MachineID) throws {
     let directory = MachineDirectory(runDirectory: configuration.runDirectory, id: id)
     if let record = try records.load(id) {
-      if case .device(let device?) = record.vsock { try end(device) }
+      if case .device(let device?) = record.vsock { try end(device, "vsock device") }
+      if let share = record.share { try end(share.server, "virtiofsd") }
       let preparation = DiskPreparation(directory: directory, uid: record.uid, gid: record.gid)
       for disk in record.machineDisks { try preparation.withdraw(disk) }
     }
@@ -26,14 +27,14 @@ struct MachineRelease {
     try records.remove(id)
   }
 
-  private func end(_ device: ProcessIdentity) throws {
-    guard device.signal(SIGKILL) else { return }
+  private func end(_ process: ProcessIdentity, _ what: String) throws {
+    guard process.signal(SIGKILL) else { return }
     for _ in 0..<400 {
       // Ours to reap, unless an earlier daemon started it.
-      waitpid(device.pid, nil, WNOHANG)
-      if !device.isRunning { return }
+      waitpid(process.pid, nil, WNOHANG)
+      if !process.isRunning { return }
       usleep(5000)
     }
-    throw BulkheadError(.deadlineExceeded, "the vsock device (process \(device.pid)) does not end")
+    throw BulkheadError(.deadlineExceeded, "the \(what) (process \(process.pid)) does not end")
   }
 }

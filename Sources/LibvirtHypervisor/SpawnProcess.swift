@@ -6,8 +6,10 @@ import LinuxSystem
 #endif
 
 /// Starts a program with an empty environment, no input, and nothing open but `output` as its standard
-/// output and error (nowhere if nil). The caller waits for it.
-func spawnProcess(_ program: String, _ arguments: [String], output: Int32?) throws(SystemError) -> Int32 {
+/// output and error (nowhere if nil) and `passed` as descriptor 3. The caller waits for it.
+func spawnProcess(
+  _ program: String, _ arguments: [String], output: Int32?, passing passed: Int32? = nil
+) throws(SystemError) -> Int32 {
   var actions = posix_spawn_file_actions_t()
   posix_spawn_file_actions_init(&actions)
   defer { posix_spawn_file_actions_destroy(&actions) }
@@ -19,7 +21,8 @@ func spawnProcess(_ program: String, _ arguments: [String], output: Int32?) thro
       posix_spawn_file_actions_addopen(&actions, descriptor, "/dev/null", O_WRONLY, 0)
     }
   }
-  bh_spawn_close_from(&actions, 3)
+  if let passed { posix_spawn_file_actions_adddup2(&actions, passed, 3) }
+  _ = bh_spawn_close_from(&actions, passed == nil ? 3 : 4)
   var words = ([program] + arguments).map { strdup($0) } + [nil]
   defer { for word in words { free(word) } }
   var environment: [UnsafeMutablePointer<CChar>?] = [nil]

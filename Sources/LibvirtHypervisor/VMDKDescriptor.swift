@@ -8,9 +8,9 @@ enum VMDKDescriptor {
 
   /// Throws `invalidArgument` for an extent whose path or size the format cannot say.
   static func text(_ extents: [MachineDisk.Extent]) throws(BulkheadError) -> String {
+    // No empty line: QEMU reads past one, and would take the extent after it twice.
     var lines = [
       "# Disk DescriptorFile", "version=1", "CID=fffffffe", "parentCID=ffffffff", "createType=\"twoGbMaxExtentFlat\"",
-      "",
     ]
     for extent in extents {
       guard extent.size.bytes > 0, extent.size.bytes.isMultiple(of: sectorSize) else {
@@ -28,7 +28,7 @@ enum VMDKDescriptor {
       }
       lines.append("RW \(extent.size.bytes / sectorSize) FLAT \"\(path)\" 0")
     }
-    lines += ["", "ddb.virtualHWVersion = \"4\"", "ddb.adapterType = \"lsilogic\"", ""]
+    lines += ["ddb.virtualHWVersion = \"4\"", "ddb.adapterType = \"lsilogic\"", ""]
     return lines.joined(separator: "\n")
   }
 }

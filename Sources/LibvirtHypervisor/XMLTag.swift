@@ -2,22 +2,22 @@ import Common
 
 /// An element of an XML document, of which only valid text can be made: attribute values and text are
 /// escaped, and what XML 1.0 cannot say at all (control characters, section 2.2) is refused.
-struct XMLElement: Equatable {
+struct XMLTag: Equatable {
   var name: String
   var attributes: [Attribute] = []
   var text = ""
-  var children: [XMLElement] = []
+  var children: [XMLTag] = []
 
   struct Attribute: Equatable {
     var name: String
     var value: String
   }
 
-  init(_ name: String, _ children: [XMLElement]) { self.init(name, [:], children) }
+  init(_ name: String, _ children: [XMLTag]) { self.init(name, [:], children) }
 
   /// Names are ours and fixed; values may be anything.
   init(
-    _ name: String, _ attributes: KeyValuePairs<String, String> = [:], text: String = "", _ children: [XMLElement] = []
+    _ name: String, _ attributes: KeyValuePairs<String, String> = [:], text: String = "", _ children: [XMLTag] = []
   ) {
     self.name = name
     self.attributes = attributes.map { Attribute(name: $0.key, value: $0.value) }
