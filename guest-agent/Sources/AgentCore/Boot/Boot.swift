@@ -1,0 +1,97 @@
+import CGuest
+import CLinux
+import ContainerInit
+import Glibc
+import LinuxSystem
+
+/// What the first process of the guest does before it can serve; each step best effort, as there is nobody to
+/// tell but the console, and a guest without mqueue is better than none.
+enum Boot {
+  /// The filesystems that serving needs. The kernel has mounted the root, read-only, and perhaps /dev.
+  static func mountFilesystems() {
+    attempt { try mountFilesystem("proc", on: "/proc", flags: MS_NOSUID | MS_NODEV | MS_NOEXEC) }
+    attempt { try mountFilesystem("sysfs", on: "/sys", flags: MS_NOSUID | MS_NODEV | MS_NOEXEC) }
+    if access("/dev/null", F_OK) != 0 || access("/dev/kmsg", F_OK) != 0 {
+      attempt { try mountFilesystem("devtmpfs", on: "/dev", flags: MS_NOSUID, data: "mode=0755") }
+    }
+    attempt { try mountFilesystem("tmpfs", on: "/run", flags: MS_NOSUID | MS_NODEV, data: "mode=0755") }
+  }
+
+  /// What containers need, done while the agent serves already.
+  static func prepareForContainers() {
+    attempt { try mountFilesystem("tmpfs", on: "/tmp", flags: MS_NOSUID | MS_NODEV, data: "mode=1777") }
+    attempt {
+      try makeDirectories("/dev/pts")
+      try mountFilesystem(
+        "devpts", on: "/dev/pts", flags: MS_NOSUID | MS_NOEXEC, data: "newinstance,ptmxmode=0666,mode=0620,gid=5")
+    }
+    attempt {
+      try makeDirectories("/dev/mqueue")
+      try mountFilesystem("mqueue", on: "/dev/mqueue", flags: MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    }
+    attempt { try systemCall("bring up lo") { guest_interface_up("lo") } }
+    attempt { try makeDirectories(GuestPath.rootMountPoint) }
+    attempt { try mountFilesystem("cgroup2", on: "/sys/fs/cgroup", flags: MS_NOSUID | MS_NODEV | MS_NOEXEC) }
+    attempt { try preparePodCgroup() }
+    // Nothing below this process can be chosen before it when memory runs out.
+    attempt { try writeFile("/proc/self/oom_score_adj", Array("-1000".utf8)) }
+    attempt { try raiseDescriptorLimit() }
+  }
+
+  /// The cgroup of all containers. What the agent needs to live stays outside: memory, and process numbers
+  /// for reaping and for killing.
+  static let pod = Cgroup.root.child("pod")
+  static let reservedMemory: UInt64 = 32 << 20
+
+  private static func preparePodCgroup() throws {
+    try Cgroup.root.enableControllers()
+    try pod.create()
+    try pod.enableControllers()
+    let controllers = try pod.read("cgroup.controllers").split(whereSeparator: \.isWhitespace)
+    if controllers.contains("memory") {
+      let total = try GuestMemory.read().total
+      try pod.write("memory.max", "\(total > 4 * reservedMemory ? total - reservedMemory : total / 4 * 3)")
+    }
+    if controllers.contains("pids") {
+      let text = String(decoding: try readFile("/proc/sys/kernel/pid_max", limit: 32), as: UTF8.self)
+      let most = UInt64(text.prefix { $0.isNumber }) ?? 32768
+      try pod.write("pids.max", "\(most / 10 * 9)")
+    }
+  }
+
+  /// A hundred containers are a thousand descriptors.
+  private static func raiseDescriptorLimit() throws {
+    try systemCall("setrlimit") { guest_set_limit(UInt32(RLIMIT_NOFILE.rawValue), 1 << 20, 1 << 20) }
+  }
+
+  static func attempt(_ body: () throws -> Void) {
+    do {
+      try body()
+    } catch {
+      log("\(error)")
+    }
+  }
+}
+
+/// Writes a line to the console, where the daemon keeps it for whoever asks why a VM misbehaves.
+func log(_ text: String) {
+  let line = Array("bulkhead-agent: \(text)\n".utf8)
+  write(2, line, line.count)
+}
+
+/// From /proc/meminfo, in bytes.
+struct GuestMemory {
+  var total: UInt64 = 0
+  var available: UInt64 = 0
+
+  static func read() throws -> GuestMemory {
+    var memory = GuestMemory()
+    for line in String(decoding: try readFile("/proc/meminfo", limit: 512), as: UTF8.self).split(separator: "\n") {
+      let fields = line.split(whereSeparator: \.isWhitespace)
+      guard fields.count == 3, let kilobytes = UInt64(fields[1]) else { continue }
+      if fields[0] == "MemTotal:" { memory.total = kilobytes << 10 }
+      if fields[0] == "MemAvailable:" { memory.available = kilobytes << 10 }
+    }
+    return memory
+  }
+}

@@ -1,0 +1,94 @@
+import AgentProtocol
+import CGuest
+import ContainerInit
+import GRPCCore
+import Glibc
+import LinuxSystem
+
+extension Pod {
+  /// Builds a container up to the gate before its program. On failure nothing of it is left.
+  func createContainer(_ request: Bulkhead_Agent_V1_CreateContainerRequest) async throws -> Container {
+    try await booted.wait()
+    let plan = try ContainerPlan(request, podFiles: try sandboxFiles())
+    let project = try reserve(plan.id)
+    do {
+      let image = try await images.path(of: plan.imageSerial)
+      let target = try await namespaceHolder(plan.pidNamespace)
+      let container = try await onDedicatedThread { [self] in
+        try build(plan, image: image, project: project, target: target)
+      }
+      publish(container)
+      return container
+    } catch {
+      release(plan.id)
+      throw error
+    }
+  }
+
+  /// The process whose PID namespace the container joins.
+  private func namespaceHolder(_ namespace: ContainerPlan.PIDNamespace) async throws -> Birth? {
+    switch namespace {
+    case .own, .guest: return nil
+    case .pod: return try await self.namespace.first()
+    case .of(let id): return try container(id).birth
+    }
+  }
+
+  private func build(_ plan: ContainerPlan, image: String, project: UInt32, target: Birth?) throws -> Container {
+    let cgroup = Boot.pod.child(plan.id)
+    let scratch = ScratchDirectory(containerID: plan.id)
+    do {
+      try cgroup.create()
+      let directory = try prepare(cgroup, plan)
+      try scratch.create(project: project)
+      let job = try finishedJob(plan, image: image, scratch)
+
+      var request = ForkRequest()
+      request.kind = .container
+      request.newPIDNamespace = if case .own = plan.pidNamespace { true } else { false }
+      request.joins = target != nil
+      let streams = try ProcessStreams(stdin: plan.stdin, terminal: job.process.terminal)
+      let birth = try processes.make(
+        request, job: try job.wireBytes(), streams: streams, cgroup: directory, target: target?.pidfd, gate: true)
+      let (output, input) = try streams.adopt(by: processes.reactor, terminal: birth.terminal, stdin: plan.stdin)
+      return Container(id: plan.id, job: job, cgroup: cgroup, birth: birth, output: output, input: input)
+    } catch {
+      // The process is given up by closing its socket, or was never made.
+      _ = try? cgroup.killAndWait()
+      try? cgroup.remove()
+      scratch.remove()
+      if let failure = error as? Birth.Failure { throw RPCError(code: .failedPrecondition, message: failure.text) }
+      throw error
+    }
+  }
+
+  private func prepare(_ cgroup: Cgroup, _ plan: ContainerPlan) throws -> Descriptor {
+    for setting in plan.settings {
+      do {
+        try cgroup.write(setting.file, setting.value)
+      } catch {
+        throw RPCError(code: .failedPrecondition, message: "can't set \(setting.file) to \(setting.value): \(error)")
+      }
+    }
+    let directory = try cgroup.openDirectory()
+    if let rules = plan.devices {
+      let number = directory.number
+      try systemCall("restrict devices") { guest_cgroup_devices(number, rules, rules.count) }
+    }
+    return directory
+  }
+
+  private func finishedJob(_ plan: ContainerPlan, image: String, _ scratch: ScratchDirectory) throws -> ContainerJob {
+    var job = plan.job
+    job.root.lower = Array(image.utf8)
+    job.root.upper = Array(scratch.upper.utf8)
+    job.root.work = Array(scratch.work.utf8)
+    job.root.mountPoint = Array(GuestPath.rootMountPoint.utf8)
+    if let profile = plan.seccomp {
+      let program = try seccomp.compile(profile)
+      job.process.seccompProgram = program.bytes
+      job.process.seccompFlags = program.flags
+    }
+    return job
+  }
+}

@@ -1,0 +1,120 @@
+import AgentProtocol
+import FoundationEssentials
+import GRPCCore
+import LinuxSystem
+
+extension AgentService {
+  func exec(
+    request: RPCAsyncSequence<Bulkhead_Agent_V1_ExecRequest, any Error>,
+    response: RPCWriter<Bulkhead_Agent_V1_ExecResponse>, context: ServerContext
+  ) async throws {
+    let requests = ExecRequests(request)
+    guard case .start(let start)? = try await requests.next() else {
+      throw invalid("the first message of Exec has to be its start")
+    }
+    let process: ExecProcess
+    do {
+      process = try await pod.exec(start)
+    } catch let failure as Birth.Failure {
+      return try await response.write(exited(failure.code, startError: failure.text))
+    } catch {
+      return try await doing("start the process") { throw error }
+    }
+    defer { process.close() }
+    try await withTaskCancellationHandler {
+      do {
+        try await attend(process, requests, response, timeoutMilliseconds: start.timeoutMilliseconds)
+      } catch {
+        process.kill()
+        throw error
+      }
+    } onCancel: {
+      process.kill()
+    }
+  }
+
+  /// Carries input in and output out until the process has ended.
+  private func attend(
+    _ process: ExecProcess, _ requests: ExecRequests, _ response: RPCWriter<Bulkhead_Agent_V1_ExecResponse>,
+    timeoutMilliseconds: UInt64
+  ) async throws {
+    var started = Bulkhead_Agent_V1_ExecResponse()
+    started.started.pid = UInt32(clamping: process.birth.pid)
+    try await response.write(started)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await feed(process, requests) }
+      if timeoutMilliseconds > 0 {
+        group.addTask {
+          try await Task.sleep(for: .milliseconds(Int64(clamping: timeoutMilliseconds)))
+          process.timeOut()
+        }
+      }
+      // The output ends with the process; what feeds it and times it is called off then.
+      try await copyOutput(of: process, to: response)
+      _ = try await process.wait()
+      group.cancelAll()
+      while let result = await group.nextResult() {
+        if case .failure(let error) = result, !(error is CancellationError), Task.isCancelled { throw error }
+      }
+    }
+    try Task.checkCancellation()
+    try await response.write(exited(try await process.wait(), timedOut: process.hasTimedOut))
+  }
+
+  private func feed(_ process: ExecProcess, _ requests: ExecRequests) async throws {
+    while let request = try await requests.next() {
+      switch request {
+      case .start: throw invalid("the process was started already")
+      case .stdin(let data):
+        // A process that doesn't read its input is no error.
+        do { try await process.input?.write([UInt8](data)) } catch is SystemError { process.input?.close() }
+      case .stdinEnd: process.input?.close()
+      case .resize(let size): process.resize(columns: size.width, rows: size.height)
+      }
+    }
+  }
+
+  private func copyOutput(
+    of process: ExecProcess, to response: RPCWriter<Bulkhead_Agent_V1_ExecResponse>
+  ) async throws {
+    var position = ProcessOutput.Position(stdout: 0, stderr: 0)
+    process.output.attach(&position)
+    while !position.isDone {
+      try Task.checkCancellation()
+      for chunk in try await process.output.next(&position) where !chunk.bytes.isEmpty {
+        var message = Bulkhead_Agent_V1_ExecResponse()
+        if chunk.stream == .stdout { message.stdout = Data(chunk.bytes) } else { message.stderr = Data(chunk.bytes) }
+        try await response.write(message)
+        process.output.acknowledge(chunk.stream, below: chunk.offset + UInt64(chunk.bytes.count))
+      }
+    }
+  }
+
+  private func exited(
+    _ code: UInt32, timedOut: Bool = false, startError: String = ""
+  ) -> Bulkhead_Agent_V1_ExecResponse {
+    var response = Bulkhead_Agent_V1_ExecResponse()
+    response.exit.code = code
+    response.exit.timedOut = timedOut
+    response.exit.startError = startError
+    return response
+  }
+}
+
+/// The requests of one Exec call. Unchecked, as its readers take turns: the handler reads the first request,
+/// then one child task of it reads the others.
+private final class ExecRequests: @unchecked Sendable {
+  private var iterator: RPCAsyncSequence<Bulkhead_Agent_V1_ExecRequest, any Error>.AsyncIterator
+
+  init(_ requests: RPCAsyncSequence<Bulkhead_Agent_V1_ExecRequest, any Error>) {
+    iterator = requests.makeAsyncIterator()
+  }
+
+  /// Nil at the end, which leaves the process' input open; a message without content is passed over.
+  func next() async throws -> Bulkhead_Agent_V1_ExecRequest.OneOf_Kind? {
+    while let request = try await iterator.next() {
+      if let kind = request.kind { return kind }
+    }
+    return nil
+  }
+}
