@@ -39,7 +39,7 @@ struct Connection: Sendable {
     /// Tell the client that the guest accepted.
     case greet
     /// Tell the client why not, and close its socket.
-    case refuse(StaticReason)
+    case refuse(Refusal)
     /// Pass on this packet's payload: report it by `accepted`, and `delivered` as the client takes it.
     case deliver
     /// End one or both directions of the client's socket.
@@ -47,7 +47,8 @@ struct Connection: Sendable {
     case closeClient
   }
 
-  enum StaticReason: String, Equatable, Sendable {
+  /// Why a client is not connected, in the words that it hears.
+  enum Refusal: String, Equatable, Sendable {
     case refused = "connection refused by the guest"
     case timedOut = "the guest did not answer in time"
     case protocolError = "the guest broke the vsock protocol"
