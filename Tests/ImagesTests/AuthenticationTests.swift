@@ -75,7 +75,8 @@ import Testing
       .init(status: .unauthorized, headers: [("www-authenticate", "Basic realm=x")])
     }
     let test = try await TestStore()
-    let other = RegistryCredentials(.password(user: "user", password: "secret"), serverAddress: "https://other.test/v1/")
+    let other = RegistryCredentials(
+      .password(user: "user", password: "secret"), serverAddress: "https://other.test/v1/")
     #expect(await failure { try await test.store.pull("\(registry.authority)/app", credentials: other) } != nil)
     #expect(registry.requests.allSatisfy { $0.headers["authorization"].isEmpty })
   }
@@ -97,7 +98,9 @@ import Testing
     var dumped = ""
     dump(Self.password, to: &dumped)
     #expect(!dumped.contains("secret\""))
-    #expect(!String(reflecting: PullKey(reference: try ImageReference("a"), credentials: Self.password)).contains("\"secret\""))
+    #expect(
+      !String(reflecting: PullKey(reference: try ImageReference("a"), credentials: Self.password)).contains(
+        "\"secret\""))
   }
 
   @Test func refusesMalformedAuth() async {

@@ -40,7 +40,8 @@ import Testing
     let mirror = try await ScriptedServer { [mirrored] request in
       var inner = request
       inner = .init(
-        method: request.method, path: "/v2" + request.path, query: request.query, headers: request.headers, body: Data())
+        method: request.method, path: "/v2" + request.path, query: request.query, headers: request.headers, body: Data()
+      )
       return mirrored.answer(inner)
     }
     let registry = try await ScriptedServer { [original] in original.answer($0) }

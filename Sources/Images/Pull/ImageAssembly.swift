@@ -72,12 +72,11 @@ struct ImageAssembly: Sendable {
     _ image: ResolvedImage, _ layers: [ImageDatabase.Layer], _ names: [ImageDatabase.Name], metadata: UInt64,
     ownSize: UInt64
   ) -> CatalogState.Entry {
-    let now = Date().timeIntervalSince1970
     let shared = Set(layers).reduce(0) { $0 &+ $1.diskSize }
     return .init(
       image: .init(
         id: image.id, layers: layers.map(\.blob), names: names, metadataSize: metadata,
-        storedAt: Int64(now * 1_000_000_000), isPinned: false),
+        storedAt: StoreClock.now, isPinned: false),
       config: image.config, size: ByteCount(bytes: shared &+ ownSize))
   }
 }

@@ -18,7 +18,7 @@ struct LayerFetch: Sendable {
     let wasBegun = try await onDedicatedThread { StoreFiles.size(path) ?? 0 > 0 }
     do {
       try await attempt(layer, client, report)
-    } catch  where wasBegun && !Task.isCancelled && !Self.mayResume(error) {
+    } catch  where wasBegun && !Task.isCancelled && !PullBreak.isPassing(error) {
       // What the earlier attempt left may not be what it seemed, after a power cut for instance.
       logger.info("layer \(layer.content.digest): the resumed download came to nothing, beginning anew: \(error)")
       try await attempt(layer, client, report)
@@ -50,15 +50,12 @@ struct LayerFetch: Sendable {
         }
       }
     } catch {
-      let mayResume = catalog.isClosing || (Self.mayResume(error) && !Task.isCancelled)
+      let mayResume = catalog.isClosing || (PullBreak.isPassing(error) && !Task.isCancelled)
       if !mayResume { try? await onDedicatedThread { partial.remove() } }
       throw StoreFiles.explainingFullDisk(error, path)
     }
     try await onDedicatedThread { partial.remove() }
   }
-
-  /// Whether what has come is worth keeping: the transfer broke off, and nothing was wrong with the bytes.
-  private static func mayResume(_ error: any Error) -> Bool { (error as? BulkheadError)?.code == .unavailable }
 
   private func feed(_ partial: PartialBlob, to intake: LayerIntake) async throws {
     var offset: UInt64 = 0

@@ -49,7 +49,7 @@ struct LayerInstall: Sendable {
     try [files.data, files.index, directory].forEach(StoreFiles.sync)
     return .init(
       blob: blob, diffID: converted.diffID, dataSize: converted.dataSize.bytes,
-      diskSize: StoreFiles.usage(directory).bytes)
+      diskSize: StoreFiles.usage(directory).bytes, storedAt: StoreClock.now)
   }
 }
 

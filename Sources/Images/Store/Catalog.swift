@@ -42,14 +42,26 @@ final class Catalog: Sendable {
   func removeUser(_ user: String, of id: Digest) { state.withLock { $0.removeUser(user, of: id) } }
   func removeUser(_ user: String) { state.withLock { $0.removeUser(user) } }
 
-  /// Runs `body` while none of `blobs` is deleted, were it unneeded a hundred times.
+  /// Runs `body`, a pull that needs the layers `blobs`: none of them is deleted meanwhile. When it fails, those that
+  /// it brought are kept if it is worth going on from there, and deleted if not.
   func withLease<Result: Sendable>(
     on blobs: [Digest], _ body: @Sendable () async throws -> Result
   ) async throws -> Result {
     let leased = Set(blobs)
     state.withLock { $0.lease(leased) }
-    defer { state.withLock { $0.endLease(leased) } }
-    return try await body()
+    do {
+      let result = try await body()
+      state.withLock { $0.endLease(leased) }
+      return result
+    } catch {
+      let goesOn = isClosing || (PullBreak.isPassing(error) && !Task.isCancelled)
+      state.withLock { state in
+        state.endLease(leased)
+        if !goesOn { state.abandon(leased) }
+      }
+      if !goesOn { try? await removeUnneeded() }
+      throw error
+    }
   }
 
   // MARK: Additions
@@ -128,7 +140,7 @@ final class Catalog: Sendable {
   /// changes may go on, the blocks.
   func removeUnneeded() async throws {
     let trash = try await database.change { [self] database -> [String] in
-      let (images, layers) = state.withLock { $0.takeUnneeded() }
+      let (images, layers) = state.withLock { $0.takeUnneeded(brokenBefore: StoreClock.oldestKept) }
       guard !images.isEmpty || !layers.isEmpty else { return [] }
       try database.inOneTransaction {
         try images.forEach(database.deleteImage)
@@ -139,7 +151,9 @@ final class Catalog: Sendable {
         return rename(directory, name) == 0 ? name : directory
       }
     }
-    guard !trash.isEmpty else { return }
-    try await onDedicatedThread { trash.forEach(StoreFiles.remove) }
+    try await onDedicatedThread { [paths] in
+      trash.forEach(StoreFiles.remove)
+      paths.removeOldPartials()
+    }
   }
 }

@@ -17,6 +17,8 @@ struct CatalogState: Sendable {
   private var users: [Digest: Set<String>] = [:]
   /// How many pulls count on a layer that no image of theirs holds yet.
   private var leases: [Digest: Int] = [:]
+  /// Layers of pulls that broke off: no image has had them yet, and the next attempt will want them.
+  private var unclaimed: Set<Digest> = []
 
   // MARK: Reading
 
@@ -49,10 +51,19 @@ struct CatalogState: Sendable {
 
   // MARK: Changing
 
-  mutating func add(_ layer: ImageDatabase.Layer) { layers[layer.blob] = layer }
+  mutating func add(_ layer: ImageDatabase.Layer) {
+    layers[layer.blob] = layer
+    unclaimed.insert(layer.blob)
+  }
+
+  /// Gives up on those layers for which no other pull waits.
+  mutating func abandon(_ blobs: Set<Digest>) {
+    unclaimed.subtract(blobs.filter { leases[$0] == nil })
+  }
 
   mutating func add(_ entry: Entry) {
     images[entry.image.id] = entry
+    unclaimed.subtract(entry.image.layers)
     for name in entry.image.names { imagesByName[name.text] = entry.image.id }
   }
 
@@ -120,13 +131,18 @@ struct CatalogState: Sendable {
   }
 
   /// Takes out, and returns, the images that have neither name nor user, and the layers that neither an image nor
-  /// a pull needs.
-  mutating func takeUnneeded() -> (images: [Digest], layers: [Digest]) {
+  /// a pull needs. What a pull left that broke off before `deadline` (nanoseconds since 1970) is not needed either.
+  mutating func takeUnneeded(brokenBefore deadline: Int64) -> (images: [Digest], layers: [Digest]) {
     let unneeded = images.values.filter { $0.image.names.isEmpty && users[$0.image.id] == nil }.map(\.image.id)
     for id in unneeded { images[id] = nil }
     let needed = Set(images.values.flatMap(\.image.layers)).union(leases.keys)
-    let unneededLayers = layers.keys.filter { !needed.contains($0) }
-    for blob in unneededLayers { layers[blob] = nil }
+    let unneededLayers = layers.values.filter { layer in
+      !needed.contains(layer.blob) && !(unclaimed.contains(layer.blob) && layer.storedAt >= deadline)
+    }.map(\.blob)
+    for blob in unneededLayers {
+      layers[blob] = nil
+      unclaimed.remove(blob)
+    }
     return (unneeded, unneededLayers)
   }
 }

@@ -21,6 +21,8 @@ struct ImageDatabase: Sendable {
     let dataSize: UInt64
     /// Data and index, in bytes on disk.
     let diskSize: UInt64
+    /// When it came, nanoseconds since 1970.
+    let storedAt: Int64
   }
 
   struct Image: Hashable, Sendable {
@@ -51,7 +53,8 @@ struct ImageDatabase: Sendable {
     try database.execute(
       sql: """
         CREATE TABLE layer (
-          blob TEXT PRIMARY KEY, diff_id TEXT NOT NULL, data_size INTEGER NOT NULL, disk_size INTEGER NOT NULL);
+          blob TEXT PRIMARY KEY, diff_id TEXT NOT NULL, data_size INTEGER NOT NULL, disk_size INTEGER NOT NULL,
+          stored_at INTEGER NOT NULL);
         CREATE TABLE image (
           id TEXT PRIMARY KEY, metadata_size INTEGER NOT NULL, stored_at INTEGER NOT NULL, pinned INTEGER NOT NULL);
         CREATE TABLE image_layer (
@@ -83,11 +86,11 @@ extension Database {
   }
 
   func layers() throws -> [ImageDatabase.Layer] {
-    try Row.fetchAll(self, sql: "SELECT blob, diff_id, data_size, disk_size FROM layer").compactMap { row in
+    try Row.fetchAll(self, sql: "SELECT blob, diff_id, data_size, disk_size, stored_at FROM layer").compactMap { row in
       guard let blob = Digest(row[0] as String), let diffID = Digest(row[1] as String) else { return nil }
       return .init(
         blob: blob, diffID: diffID, dataSize: UInt64(clamping: row[2] as Int64),
-        diskSize: UInt64(clamping: row[3] as Int64))
+        diskSize: UInt64(clamping: row[3] as Int64), storedAt: row[4])
     }
   }
 
@@ -113,10 +116,10 @@ extension Database {
 
   func insert(_ layer: ImageDatabase.Layer) throws {
     try execute(
-      sql: "INSERT OR REPLACE INTO layer VALUES (?, ?, ?, ?)",
+      sql: "INSERT OR REPLACE INTO layer VALUES (?, ?, ?, ?, ?)",
       arguments: [
         layer.blob.description, layer.diffID.description, Int64(clamping: layer.dataSize),
-        Int64(clamping: layer.diskSize),
+        Int64(clamping: layer.diskSize), layer.storedAt,
       ])
   }
 

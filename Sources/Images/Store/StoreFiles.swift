@@ -61,10 +61,11 @@ enum StoreFiles {
     return UInt64(exactly: status.st_size)
   }
 
-  static func modified(_ path: String) -> Date? {
+  /// When a file was last written to, nanoseconds since 1970.
+  static func modified(_ path: String) -> Int64? {
     var status = stat()
     guard lstat(path, &status) == 0 else { return nil }
-    return Date(timeIntervalSince1970: Double(status.st_mtim.tv_sec))
+    return Int64(status.st_mtim.tv_sec) * 1_000_000_000 + Int64(status.st_mtim.tv_nsec)
   }
 
   static func names(in directory: String) -> [String] {

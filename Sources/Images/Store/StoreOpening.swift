@@ -13,7 +13,6 @@ struct StoreOpening: Sendable {
 
   /// Who uses, until `ImageStore.finishRecovery`, the images that had no name left when the daemon ended.
   static let previousRun = "the previous run"
-  private static let partialsAreKept: TimeInterval = 24 * 3600
 
   func open() throws -> (catalog: Catalog, lock: StoreLock) {
     do {
@@ -47,7 +46,7 @@ struct StoreOpening: Sendable {
         state.add(entry)
         if image.names.isEmpty { _ = state.addUser(Self.previousRun, of: image.id) }
       }
-      let unneeded = state.takeUnneeded()
+      let unneeded = state.takeUnneeded(brokenBefore: StoreClock.oldestKept)
       for blob in Set(try records.layers().map(\.blob)).subtracting(state.layers.keys).union(unneeded.layers) {
         try records.deleteLayer(blob)
       }
@@ -80,10 +79,7 @@ struct StoreOpening: Sendable {
     for name in StoreFiles.names(in: paths.images) where Digest(hex: name).flatMap({ state.images[$0] }) == nil {
       StoreFiles.remove("\(paths.images)/\(name)")
     }
-    for name in StoreFiles.names(in: paths.ingest) {
-      let age = StoreFiles.modified("\(paths.ingest)/\(name)").map { -$0.timeIntervalSinceNow } ?? .infinity
-      if Digest(hex: name) == nil || age > Self.partialsAreKept { StoreFiles.remove("\(paths.ingest)/\(name)") }
-    }
+    paths.removeOldPartials()
   }
 }
 

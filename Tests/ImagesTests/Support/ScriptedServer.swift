@@ -24,6 +24,8 @@ final class ScriptedServer: Sendable {
     var breaksAfter: Int?
     /// Wait before each piece of the body.
     var delay: TimeAmount?
+    /// No answer at all.
+    var isSilent = false
 
     static let notFound = Answer(status: .notFound)
   }
@@ -94,6 +96,7 @@ final class ScriptedServer: Sendable {
     }
 
     private func send(_ answer: Answer, _ context: ChannelHandlerContext) {
+      guard !answer.isSilent else { return }
       var headers = HTTPHeaders(answer.headers)
       if !headers.contains(name: "content-length") {
         headers.add(name: "content-length", value: "\(answer.body.count)")
