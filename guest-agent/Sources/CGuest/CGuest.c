@@ -53,6 +53,11 @@ int guest_unshare(int namespaces) { return unshare(namespaces); }
 int guest_setns(int fd, int namespaces) { return setns(fd, namespaces); }
 int guest_close_range_on_exec(unsigned int first) { return close_range(first, ~0U, CLOSE_RANGE_CLOEXEC); }
 int guest_close_range(unsigned int first) { return close_range(first, ~0U, 0); }
+uint64_t guest_hard_limit(uint32_t resource) {
+  struct rlimit limit = {0};
+  getrlimit((__rlimit_resource_t)resource, &limit);
+  return limit.rlim_max;
+}
 int guest_set_limit(uint32_t resource, uint64_t soft, uint64_t hard) {
   struct rlimit limit = {.rlim_cur = soft, .rlim_max = hard};
   return setrlimit((__rlimit_resource_t)resource, &limit);
@@ -185,8 +190,8 @@ int guest_cgroup_devices(int cgroup, const struct guest_device_rule *rules, size
   program[n++] = INSN(BPF_ALU | BPF_MOV | BPF_X, 3, 2, 0, 0);
   program[n++] = INSN(BPF_ALU | BPF_AND | BPF_K, 2, 0, 0, 0xffff);
   program[n++] = INSN(BPF_ALU | BPF_RSH | BPF_K, 3, 0, 0, 16);
-  program[n++] = INSN(BPF_LDX | BPF_MEM | BPF_W, 4, 1, 0, 4);
-  program[n++] = INSN(BPF_LDX | BPF_MEM | BPF_W, 5, 1, 0, 8);
+  program[n++] = INSN(BPF_LDX | BPF_MEM | BPF_W, 4, 1, 4, 0);
+  program[n++] = INSN(BPF_LDX | BPF_MEM | BPF_W, 5, 1, 8, 0);
   for (size_t i = 0; i < count; i++) {
     const struct guest_device_rule *rule = &rules[i];
     int any_major = rule->major < 0, any_minor = rule->minor < 0;

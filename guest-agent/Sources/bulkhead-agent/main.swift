@@ -3,5 +3,4 @@ import AgentCore
 import ContainerInit
 
 if CommandLine.arguments.dropFirst().first == zygoteArgument { runZygote(control: 3) }
-takeSignals()
-await runAgent(AgentConfiguration())
+runAgent(AgentConfiguration())

@@ -19,24 +19,42 @@ public struct AgentConfiguration: Sendable {
   }
 }
 
-/// Runs the agent as the first process of its PID namespace. Never returns: its end is the pod's end.
+/// Runs the agent as the first process of its PID namespace, on the main thread, which becomes the one that
+/// waits for pipes and children. Never returns: its end is the pod's end.
+///
+/// The main thread must not be left to Dispatch: it sleeps with all signals open, and SIGCHLD, meant for a
+/// descriptor, would be delivered to it and lost.
 ///
 /// What comes before serving is on every pod's way to Ready, so only what serving needs is done before;
 /// containers wait for the rest.
-public func runAgent(_ configuration: AgentConfiguration) async -> Never {
+public func runAgent(_ configuration: AgentConfiguration) -> Never {
+  takeSignals()
   Boot.mountFilesystems()
   let secret = configuration.secret ?? VMSecret.read()
-  let booted = Signal()
   while true {
     do {
-      let transport = try NGHTTP2ServerTransport(listeners: [configuration.listener])
       let reaper = Reaper()
-      let reactor = try startReactor(reaper)
-      let pod = Pod(
-        processes: ProcessFactory(reactor: reactor, reaper: reaper), disks: configuration.disks, booted: booted)
+      let reactor = try Reactor()
+      let processes = ProcessFactory(reactor: reactor, reaper: reaper)
+      let pod = Pod(processes: processes, disks: configuration.disks, booted: Signal())
+      try watchChildren(reactor, reaper)
+      Task { await serve(pod, on: configuration.listener, secret: secret) }
       Task { await prepare(pod) }
+      reactor.run()
+    } catch {
+      log("can't start: \(error)")
+      sleep(1)
+    }
+  }
+}
+
+/// Serves, again should the listener ever fail.
+private func serve(_ pod: Pod, on listener: Listener, secret: [UInt8]) async {
+  while true {
+    do {
       let server = GRPCServer(
-        transport: transport, services: [AgentService(pod: pod, bootMicroseconds: bootMicroseconds())],
+        transport: try NGHTTP2ServerTransport(listeners: [listener]),
+        services: [AgentService(pod: pod, bootMicroseconds: bootMicroseconds())],
         interceptors: [SecretInterceptor(secret: secret)])
       try await server.serve()
     } catch {
@@ -56,9 +74,7 @@ private func prepare(_ pod: Pod) async {
   pod.booted.fire()
 }
 
-/// The thread that waits for pipes and for children.
-private func startReactor(_ reaper: Reaper) throws -> Reactor {
-  let reactor = try Reactor()
+private func watchChildren(_ reactor: Reactor, _ reaper: Reaper) throws {
   let signals = try systemCall("signalfd") { guest_child_signals() }
   try reactor.add(signals) {
     guest_clear_child_signals(signals)
@@ -66,12 +82,10 @@ private func startReactor(_ reaper: Reaper) throws -> Reactor {
     reactor.arm(signals, .read)
   }
   reactor.arm(signals, .read)
-  Task { try await onDedicatedThread { reactor.run() } }
-  return reactor
 }
 
-/// To be called first, before there are threads: the signals that the agent takes by descriptor or not at all.
-public func takeSignals() {
+/// Before there are threads, which inherit it: the signals that the agent takes by descriptor or not at all.
+private func takeSignals() {
   var mask = sigset_t()
   sigemptyset(&mask)
   sigaddset(&mask, SIGCHLD)

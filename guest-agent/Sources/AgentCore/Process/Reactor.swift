@@ -16,8 +16,8 @@ final class Reactor: Sendable {
     epoll = try systemCall("epoll_create") { epoll_create1(Int32(EPOLL_CLOEXEC)) }
   }
 
-  /// Serves forever; a thread calls it once.
-  func run() {
+  /// Serves forever.
+  func run() -> Never {
     var events = [epoll_event](repeating: epoll_event(), count: 64)
     while true {
       let count = epoll_wait(epoll, &events, Int32(events.count), -1)

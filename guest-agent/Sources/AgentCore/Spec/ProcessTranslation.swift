@@ -1,5 +1,6 @@
 import AgentProtocol
 import CCap
+import CGuest
 import ContainerInit
 import FoundationEssentials
 import GRPCCore
@@ -34,8 +35,9 @@ extension ProcessPlan {
   private static func limit(_ resource: Resource, _ soft: UInt64, _ hard: UInt64) -> LimitPlan {
     var plan = LimitPlan()
     plan.resource = resource.rawValue
-    plan.soft = soft
-    plan.hard = hard
+    // A guest has no limit, but whoever runs the agent elsewhere may.
+    plan.hard = min(hard, guest_hard_limit(plan.resource))
+    plan.soft = min(soft, plan.hard)
     return plan
   }
 

@@ -27,6 +27,8 @@ void guest_clear_child_signals(int fd);
 int guest_setns(int fd, int namespaces);
 int guest_close_range_on_exec(unsigned int first);
 int guest_close_range(unsigned int first);
+// getrlimit(2)'s hard limit of this process.
+uint64_t guest_hard_limit(uint32_t resource);
 int guest_set_limit(uint32_t resource, uint64_t soft, uint64_t hard);
 int guest_become_user(uid_t uid);
 int guest_become_group(gid_t gid);

@@ -1,0 +1,29 @@
+// The agent as the tests run it: first process of a PID namespace instead of a VM, on a unix socket instead of
+// vsock, with directories instead of disks. All else is as in the guest.
+//
+//   agent-in-namespace SOCKET SECRET IMAGES SCRATCH
+import AgentCore
+import ContainerInit
+import Glibc
+import LinuxSystem
+
+/// An image is the directory of its serial's name; the scratch disk is one directory.
+struct DirectoryDisks: DiskSource {
+  let images: String
+  let scratch: String
+
+  func mountImage(serial: String, on path: String) throws { try bind("\(images)/\(serial)", on: path) }
+  func mountScratch(serial: String, on path: String) throws { try bind(scratch, on: path) }
+
+  private func bind(_ source: String, on path: String) throws {
+    try systemCall("mount", subject: source) { mount(source, path, nil, UInt(MS_BIND), nil) }
+  }
+}
+
+if CommandLine.arguments.dropFirst().first == zygoteArgument { runZygote(control: 3) }
+guard CommandLine.arguments.count == 5 else { exit(64) }
+var configuration = AgentConfiguration()
+configuration.listener = .unix(path: CommandLine.arguments[1])
+configuration.secret = Array(CommandLine.arguments[2].utf8)
+configuration.disks = DirectoryDisks(images: CommandLine.arguments[3], scratch: CommandLine.arguments[4])
+runAgent(configuration)
