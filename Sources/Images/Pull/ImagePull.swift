@@ -59,7 +59,7 @@ struct ImagePull: Sendable {
       return layers.filter { state.layers[$0.content.digest] == nil && seen.insert($0.content.digest).inserted }
     }
     tally.begin(total: Set(layers.map(\.content.digest)).count, missing: missing)
-    try await checkFreeSpace(for: missing)
+    try await store.checkFreeSpace(for: missing, of: key.reference.description)
     try await withThrowingTaskGroup(of: Void.self) { group in
       for (number, layer) in missing.enumerated() {
         if number >= store.configuration.parallelLayers { try await group.next() }
@@ -82,21 +82,6 @@ struct ImagePull: Sendable {
       try outcome.result.get()
       tally.layer(blob, has: layer.content.size)
       return tally.layerIsDone()
-    }
-  }
-
-  /// Refuses a pull that can't fit before it fills the disk: the packed layers are kept until they are converted,
-  /// and take at least as much again unpacked.
-  private func checkFreeSpace(for missing: [LayerContent]) async throws {
-    let packed = missing.reduce(UInt64(0)) { $0 &+ $1.content.size }
-    let needed = ByteCount(bytes: packed &* 2 &+ store.configuration.minimumFree.bytes)
-    let directory = store.configuration.directory
-    let free = try await onDedicatedThread { try StoreFiles.free(directory) }
-    guard packed == 0 || free >= needed else {
-      throw BulkheadError(
-        .resourceExhausted,
-        "image \(key.reference) needs at least \(needed) on the disk of \(directory), and \(free) are free: remove "
-          + "images or make room")
     }
   }
 }

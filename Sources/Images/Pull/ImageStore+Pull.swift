@@ -34,4 +34,19 @@ extension ImageStore {
       throw BulkheadError.wrapping(error, "pulling \(key.reference)")
     }
   }
+
+  /// Refuses an image that can't fit before it fills the disk: the packed layers are kept until they are converted,
+  /// and take at least as much again unpacked.
+  func checkFreeSpace(for missing: [LayerContent], of image: String) async throws {
+    let packed = missing.reduce(UInt64(0)) { $0 &+ $1.content.size }
+    let needed = ByteCount(bytes: packed &* 2 &+ configuration.minimumFree.bytes)
+    let directory = configuration.directory
+    let free = try await onDedicatedThread { try StoreFiles.free(directory) }
+    guard packed == 0 || free >= needed else {
+      throw BulkheadError(
+        .resourceExhausted,
+        "image \(image) needs at least \(needed) on the disk of \(directory), and \(free) are free: remove images or "
+          + "make room")
+    }
+  }
 }

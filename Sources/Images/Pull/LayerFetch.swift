@@ -30,14 +30,14 @@ struct LayerFetch: Sendable {
   ) async throws {
     let content = layer.content
     let path = catalog.paths.partial(content.digest)
-    let partial = try await onDedicatedThread { try PartialBlob(path: path, size: content.size) }
+    let partial = try await onDedicatedThread { try UnverifiedFile(path: path, size: content.size) }
     if partial.existing > 0 {
       logger.info("layer \(content.digest): resuming at \(partial.existing) of \(content.size) bytes")
     }
     do {
       try await LayerInstall(catalog: catalog, converter: converter).run(content.digest, layer.packing) { conversion in
         let intake = LayerIntake(conversion: conversion, partial: partial, report: report)
-        try await feed(partial, to: intake)
+        try await intake.take(allOf: FileExtent(path: path, offset: 0, size: partial.existing))
         do {
           try await client.blob(content, from: partial.existing) { try await intake.take($0) }
         } catch let error as BulkheadError where error.code == .notFound && layer.isForeign {
@@ -55,17 +55,6 @@ struct LayerFetch: Sendable {
       throw StoreFiles.explainingFullDisk(error, path)
     }
     try await onDedicatedThread { partial.remove() }
-  }
-
-  private func feed(_ partial: PartialBlob, to intake: LayerIntake) async throws {
-    var offset: UInt64 = 0
-    while offset < partial.existing {
-      let start = offset
-      let piece = try await onDedicatedThread { try partial.read(at: start, count: LayerIntake.pieceSize) }
-      guard !piece.isEmpty else { throw BulkheadError(.dataLoss, "\(partial.path) became shorter while it was read") }
-      try await intake.take(kept: piece)
-      offset += UInt64(piece.count)
-    }
   }
 
   private func foreign(_ digest: Digest, _ error: BulkheadError) -> BulkheadError {

@@ -7,7 +7,7 @@ import NIOCore
 /// from, and into the conversion.
 actor LayerIntake {
   private let conversion: any LayerConversion
-  private let partial: PartialBlob?
+  private let partial: UnverifiedFile?
   private let report: @Sendable (UInt64) -> Void
   private var hash = SHA256()
   private var pending: [UInt8] = []
@@ -15,7 +15,7 @@ actor LayerIntake {
 
   static let pieceSize = 256 << 10
 
-  init(conversion: any LayerConversion, partial: PartialBlob?, report: @escaping @Sendable (UInt64) -> Void) {
+  init(conversion: any LayerConversion, partial: UnverifiedFile?, report: @escaping @Sendable (UInt64) -> Void) {
     self.conversion = conversion
     self.partial = partial
     self.report = report
@@ -31,6 +31,19 @@ actor LayerIntake {
   func take(kept bytes: [UInt8]) async throws {
     pending.append(contentsOf: bytes)
     try await passOn(keep: false)
+  }
+
+  /// A part of a file, from its beginning to its end.
+  func take(allOf extent: FileExtent) async throws {
+    let file = try await onDedicatedThread { try UnverifiedFile(reading: extent.path) }
+    var done: UInt64 = 0
+    while done < extent.size {
+      let (start, count) = (extent.offset + done, Int(min(extent.size - done, UInt64(Self.pieceSize))))
+      let piece = try await onDedicatedThread { try file.read(at: start, count: count) }
+      guard !piece.isEmpty else { throw BulkheadError(.dataLoss, "\(extent.path) became shorter while it was read") }
+      try await take(kept: piece)
+      done += UInt64(piece.count)
+    }
   }
 
   /// After the last byte: the digest of all.
