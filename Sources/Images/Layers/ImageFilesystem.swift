@@ -1,4 +1,9 @@
+import CLinux
 import Common
+import EROFS
+import Glibc
+import LayerFormat
+import LinuxSystem
 
 /// The filesystem of an image, made of its converted layers.
 public enum ImageFilesystem {
@@ -10,8 +15,101 @@ public enum ImageFilesystem {
   /// that is not empty. Runs on a thread of its own. Throws `invalidArgument` for layers that don't
   /// fit together (a hard link to a file that isn't there), `dataLoss` for a damaged index.
   public static func write(
-    layers: [LayerFiles], imageID: Digest, to path: String
+    layers: [LayerFiles], imageID: Digest, to path: String, limits: LayerLimits = LayerLimits()
   ) async throws -> [ImageExtent] {
-    throw BulkheadError(.unimplemented, "images cannot be made yet")
+    try await onDedicatedThread { try writeBlocking(layers, imageID, path, limits) }
+  }
+
+  private static func writeBlocking(
+    _ layers: [LayerFiles], _ imageID: Digest, _ path: String, _ limits: LayerLimits
+  ) throws -> [ImageExtent] {
+    var tree = LayerTree()
+    var dataStarts: [UInt64] = []
+    var dataBlocks: UInt64 = 0
+    var dataExtents: [ImageExtent] = []
+    for layer in layers {
+      let size = try fileSize(layer.data)
+      dataStarts.append(dataBlocks)
+      dataBlocks += size / UInt64(FormatLimits.blockSize)
+      if size > 0 { dataExtents.append(ImageExtent(path: layer.data, size: ByteCount(bytes: size))) }
+      tree.beginLayer()
+      try add(layer, dataSize: size, to: &tree, limits)
+    }
+    let writer = try refusing(.invalidArgument) {
+      try MetadataWriter(tree.filesystem(dataStarts: dataStarts, dataBlocks: dataBlocks), uuid: uuid(of: imageID))
+    }
+    try write(writer, to: path)
+    return [ImageExtent(path: path, size: ByteCount(bytes: writer.size))] + dataExtents
+  }
+
+  private static func add(
+    _ layer: LayerFiles, dataSize: UInt64, to tree: inout LayerTree, _ limits: LayerLimits
+  ) throws {
+    let file = try systemCall("open", subject: layer.index) { open(layer.index, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) }
+    defer { close(file) }
+    var index = try refusing(.dataLoss) {
+      try IndexDecoder(dataSize: dataSize, maximumEntries: limits.maximumEntries) { try readSome(file) }
+    }
+    while let entry = try refusing(.dataLoss, { try index.next() }) {
+      try refusing(.invalidArgument) { try tree.apply(entry) }
+    }
+  }
+
+  private static func readSome(_ file: Int32) throws -> [UInt8] {
+    var buffer = [UInt8](repeating: 0, count: 256 << 10)
+    let count = try systemCall("read", subject: "layer index") { read(file, &buffer, buffer.count) }
+    return Array(buffer.prefix(count))
+  }
+
+  private static func fileSize(_ path: String) throws -> UInt64 {
+    var status = stat()
+    try systemCall("stat", subject: path) { lstat(path, &status) }
+    return UInt64(clamping: status.st_size)
+  }
+
+  /// The file appears at its path whole or not at all.
+  private static func write(_ writer: MetadataWriter, to path: String) throws {
+    let temporary = path + ".new"
+    let flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW
+    let file = try systemCall("open", subject: temporary) { open(temporary, flags, 0o600) }
+    do {
+      defer { close(file) }
+      try writer.write { try writeAll($0, to: file) }
+      try systemCall("fsync", subject: temporary) { fsync(file) }
+    } catch {
+      unlink(temporary)
+      throw error
+    }
+    try systemCall("rename", subject: path) { rename(temporary, path) }
+  }
+
+  private static func writeAll(_ bytes: [UInt8], to file: Int32) throws {
+    var written = 0
+    while written < bytes.count {
+      written += try bytes.withUnsafeBytes { bytes in
+        let rest = UnsafeRawBufferPointer(rebasing: bytes[written...])
+        return try systemCall("write", subject: "image metadata") { Glibc.write(file, rest.baseAddress, rest.count) }
+      }
+    }
+  }
+
+  /// Version 8, "custom" (RFC 9562, 5.8): the digest's first bits.
+  private static func uuid(of imageID: Digest) -> [UInt8] {
+    let digits = Array(imageID.hex.utf8.prefix(32))
+    var uuid = stride(from: 0, to: digits.count - 1, by: 2).map { index in
+      UInt8(String(decoding: digits[index...index + 1], as: UTF8.self), radix: 16) ?? 0
+    }
+    uuid[6] = uuid[6] & 0x0f | 0x80
+    uuid[8] = uuid[8] & 0x3f | 0x80
+    return uuid
+  }
+}
+
+/// Runs `body`; what it finds wrong with a layer becomes an error with `code`.
+func refusing<Result>(_ code: BulkheadError.Code, _ body: () throws -> Result) throws -> Result {
+  do {
+    return try body()
+  } catch let error as LayerFormatError {
+    throw BulkheadError(code, error.description)
   }
 }

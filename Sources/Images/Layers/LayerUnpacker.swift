@@ -1,4 +1,6 @@
 import Common
+import LayerFormat
+import LinuxSystem
 
 /// Starts one unprivileged `bulkhead-unpack` process a layer (design section 6).
 public struct LayerUnpacker: Sendable {
@@ -7,7 +9,8 @@ public struct LayerUnpacker: Sendable {
   private let gid: UInt32
   private let limits: LayerLimits
 
-  /// The process runs as `uid` and `gid`, which should own nothing on the machine.
+  /// The process runs as `uid` and `gid`, which should own nothing on the machine; without root's
+  /// rights only the own ones are possible.
   public init(executable: String, uid: UInt32, gid: UInt32, limits: LayerLimits) {
     self.executable = executable
     self.uid = uid
@@ -19,25 +22,29 @@ public struct LayerUnpacker: Sendable {
   /// 0600; it is an error (`alreadyExists`) if one is there. After a failure they are left for the
   /// caller to delete with the directory.
   public func start(compression: LayerCompression, directory: String) async throws -> LayerUnpacking {
-    throw BulkheadError(.unimplemented, "layers cannot be converted yet")
+    let options = UnpackOptions(
+      compression: compression.option, uid: uid, gid: gid,
+      maximumSize: min(limits.maximumSize.bytes, UnpackOptions.largestSize),
+      maximumEntries: UInt32(clamping: limits.maximumEntries))
+    let files = LayerFiles(directory: directory)
+    do {
+      let executor = try ThreadExecutor()
+      let process = try await onDedicatedThread { [executable] in
+        try UnpackProcess.start(executable: executable, options: options, files: files)
+      }
+      return LayerUnpacking(process, files, limits, executor)
+    } catch {
+      throw BulkheadError.wrapping(error, "cannot start converting a layer")
+    }
   }
 }
 
-/// A layer on its way through an unpacker process. End it with `finish` or `abort`: the process lives
-/// until then.
-public actor LayerUnpacking {
-  /// Hands compressed bytes to the process; returns when it has taken them all, which is the
-  /// backpressure. Throws the process's own message if it refused the layer. A cancelled task's write
-  /// ends the process.
-  public func write(_ bytes: [UInt8]) async throws {
-    throw BulkheadError(.unimplemented, "layers cannot be converted yet")
+extension LayerCompression {
+  fileprivate var option: UnpackOptions.Compression {
+    switch self {
+    case .none: .none
+    case .gzip: .gzip
+    case .zstd: .zstd
+    }
   }
-
-  /// The layer's last byte was written: waits for the process to end, and returns its result.
-  public func finish() async throws -> ConvertedLayer {
-    throw BulkheadError(.unimplemented, "layers cannot be converted yet")
-  }
-
-  /// Kills the process and waits for it. Nothing happens if it has ended already.
-  public nonisolated func abort() async {}
 }
