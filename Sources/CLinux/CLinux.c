@@ -64,3 +64,4 @@ int bh_setxattr(const char *path, const char *name, const void *value, size_t si
 int bh_spawn_close_from(posix_spawn_file_actions_t *actions, int first) {
   return posix_spawn_file_actions_addclosefrom_np(actions, first);
 }
+int bh_pidfd_getfd(int pidfd, int fd) { return (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0); }

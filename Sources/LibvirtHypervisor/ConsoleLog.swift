@@ -14,10 +14,8 @@ struct ConsoleLog: Sendable {
   static let limit = 1 << 20
   private static let kept = 128 << 10
 
-  /// Makes the file, the machine's user's, for QEMU to append to.
-  func create(owner: (uid: UInt32, gid: UInt32)) throws(SystemError) {
-    try replaceFile(path, [], mode: 0o600, owner: owner)
-  }
+  /// Makes the file, which only root reads: libvirt opens it for QEMU.
+  func create() throws(SystemError) { try replaceFile(path, [], mode: 0o600) }
 
   /// The last lines, each made safe to show; none if there is no console.
   func lastLines(_ count: Int) -> [String] {

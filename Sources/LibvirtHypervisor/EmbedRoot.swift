@@ -34,7 +34,6 @@ struct EmbedRoot: Sendable {
     try replaceFile(path + "/etc/qemu.conf", Array(Self.configuration.utf8), mode: 0o644)
   }
 
-  func pidFile(domain: String) -> String { "\(path)/run/qemu/\(domain).pid" }
   func logFile(domain: String) -> String { "\(path)/log/qemu/\(domain).log" }
 
   private static let configuration = """

@@ -1,5 +1,6 @@
 import CLinux
 import Common
+import Foundation
 import LinuxSystem
 
 #if canImport(Glibc)
@@ -23,6 +24,14 @@ enum GuestFile {
     let copy = "\(directory)/\(status.st_ino)-\(status.st_size)-\(status.st_mtim.tv_sec)-\(status.st_mtim.tv_nsec)"
     if access(copy, R_OK) != 0 { try copyFile(path, to: copy) }
     return copy
+  }
+
+  /// Removes what was copied of files that have been replaced since. Machines that run keep theirs open.
+  static func removeCopies(in directory: String, except kept: [String]) throws {
+    for name in try FileManager.default.contentsOfDirectory(atPath: directory) {
+      let path = "\(directory)/\(name)"
+      if !kept.contains(path) { try removeFile(path) }
+    }
   }
 
   private static func isReadableByAll(_ path: String) throws(SystemError) -> Bool {

@@ -53,8 +53,7 @@ final class LibvirtConnection: @unchecked Sendable {
     virConnectClose(pointer)
   }
 
-  /// Makes libvirt find out what this emulator can do, which takes seconds the first time and is kept
-  /// in libvirt's cache from then on.
+  /// Makes libvirt find out what this emulator can do, which is kept in libvirt's cache.
   ///
   /// With `hiddenKVM`, without /dev/kvm, which the calling thread does not see from then on.
   func probe(emulator: String, platform: GuestPlatform, hiddenKVM: HiddenKVM?) throws {
@@ -69,9 +68,10 @@ final class LibvirtConnection: @unchecked Sendable {
   }
 
   /// Starts a transient domain on the calling thread, in the calling thread's network namespace.
-  func create(_ xml: String) throws -> LibvirtDomain {
+  func create(_ xml: String, paused: Bool = false) throws -> LibvirtDomain {
+    let flags = paused ? UInt32(VIR_DOMAIN_START_PAUSED.rawValue) : 0
     return try OrphanReaper.reaping {
-      guard let domain = virDomainCreateXML(pointer, xml, 0) else { throw lastLibvirtError("starting the machine") }
+      guard let domain = virDomainCreateXML(pointer, xml, flags) else { throw lastLibvirtError("starting the machine") }
       return LibvirtDomain(owning: domain)
     }
   }

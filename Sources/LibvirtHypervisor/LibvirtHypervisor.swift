@@ -25,6 +25,7 @@ public final class LibvirtHypervisor: Hypervisor {
   /// Where libvirt keeps the process ids of QEMU.
   private let runtimeDirectory: String
   private let machines: MachineTable
+  private let warmingUp = Mutex<Task<Void, any Error>?>(nil)
 
   /// Prepares directories, chooses the accelerator and opens libvirt. Machines that run from before are
   /// found with `running` and `find`. Throws `failedPrecondition`, with what to do, if a file, a user or
@@ -56,6 +57,7 @@ public final class LibvirtHypervisor: Hypervisor {
     try makeDirectory(shared, mode: 0o711)
     kernel = try GuestFile.readable(configuration.kernel, "the guest's kernel", copyIn: shared)
     bootImage = try GuestFile.readable(configuration.bootImage, "the guest's boot image", copyIn: shared)
+    try GuestFile.removeCopies(in: shared, except: [kernel, bootImage])
     acceleration = try AcceleratorProbe(emulator: configuration.emulator, directory: shared)
       .choose(configuration.accelerator, because: configuration.acceleratorReason)
     let machines = MachineTable()
@@ -79,20 +81,28 @@ public final class LibvirtHypervisor: Hypervisor {
       records: records, watcher: try ProcessWatcher(), virtiofsd: configuration.virtiofsd)
   }
 
-  /// Makes libvirt learn what QEMU can do, so that the first machine doesn't have to wait for it: half a
-  /// second the first time after an installation, 30 ms from then on. To be done before the first
-  /// `start`, in set-up or as the daemon comes up.
+  /// Does what libvirt needs done once, so that the first machine doesn't have to wait for it: for set-up,
+  /// and for the daemon as it comes up. 0.2 s, and half a second more the first time after an
+  /// installation; nothing when done before. `start` does it if it has not been.
   public func warmUp() async throws {
-    try await onThread(within: .seconds(120), "probing \(configuration.emulator)") { [self] _ in
-      let shared = configuration.runDirectory + "/shared"
-      try connection.probe(
-        emulator: configuration.emulator, platform: platform,
-        hiddenKVM: acceleration.accelerator == .tcg ? HiddenKVM(standIn: shared + "/no-kvm") : nil)
+    let task = warmingUp.withLock { running -> Task<Void, any Error> in
+      if let running { return running }
+      let task = Task { try await WarmUp(hypervisor: self).run() }
+      running = task
+      return task
+    }
+    do {
+      try await task.value
+    } catch {
+      // To be tried again.
+      warmingUp.withLock { if $0 == task { $0 = nil } }
+      throw error
     }
   }
 
   public func start(_ description: MachineDescription) async throws -> any VirtualMachine {
     try description.check(configuration)
+    try await warmUp()
     let doing = "starting the virtual machine of \(description.displayName)"
     guard try await find(description.id) == nil else {
       throw BulkheadError(.alreadyExists, "\(doing): it runs already")
@@ -141,9 +151,11 @@ public final class LibvirtHypervisor: Hypervisor {
   func machine(_ record: MachineRecord, id: MachineID, domain: LibvirtDomain) -> LibvirtMachine {
     LibvirtMachine(
       record: record, id: id, domain: domain,
-      qemuPID: readPID("\(runtimeDirectory)/\(id.text).pid"),
+      qemuPID: qemuPID(domain: id.text),
       directory: MachineDirectory(runDirectory: configuration.runDirectory, id: id), environment: environment)
   }
+
+  func qemuPID(domain name: String) -> Int32? { readPID("\(runtimeDirectory)/\(name).pid") }
 }
 
 /// The machines that this process knows to have run.

@@ -138,15 +138,7 @@ final class LibvirtMachine: VirtualMachine {
 
   /// Blocks until libvirt, too, knows the machine to be gone.
   func end() throws {
-    // At once, rather than by libvirt's SIGTERM and its waiting in steps of 0.2 s: what a guest wrote to
-    // a disk is with the host's kernel already, and no disk of a machine outlives it anyway.
-    if let qemu, qemu.signal(SIGKILL) {
-      for _ in 0..<2000 {
-        // The watcher reaps it, if it is ours to reap.
-        if kill(qemu.pid, 0) == -1 { break }
-        usleep(1000)
-      }
-    }
+    if let qemu { MachineKill(process: qemu).run() }
     try domain.destroy()
   }
 

@@ -23,7 +23,7 @@ struct MachineStart {
     try hypervisor.records.save(record)
     try directory.create()
     let user = try qemuUser()
-    try ConsoleLog(path: directory.console).create(owner: user)
+    try ConsoleLog(path: directory.console).create()
     try replaceFile(directory.secret, Array(description.secret.utf8), mode: 0o400, owner: user)
     let preparation = DiskPreparation(directory: directory, uid: user.uid, gid: user.gid)
     let disks = try description.disks.enumerated().map { try preparation.prepare($1, unit: $0) }

@@ -34,6 +34,10 @@ import Testing
     #expect(try canRead(copy, as: 300_001))
     #expect(try readFile(copy) == [7, 7, 7])
     #expect(try GuestFile.readable(file, "the kernel", copyIn: directory.path + "/open") == copy)
+    try GuestFile.removeCopies(in: directory.path + "/open", except: [copy])
+    #expect(try readFile(copy) == [7, 7, 7])
+    try GuestFile.removeCopies(in: directory.path + "/open", except: [])
+    #expect(try readFile(copy) == nil)
     let open = try directory.file("kernel", [1], mode: 0o644)
     #expect(try GuestFile.readable(open, "the kernel", copyIn: directory.path) == open)
   }

@@ -10,7 +10,7 @@ import Testing
 @Suite(.serialized, .enabled(if: TestNode.kernel != nil, "the guest's kernel is not built: make kernel"))
 struct MachineTests {
   @Test func aMachineHasWhatItWasGivenAndLeavesNothing() async throws {
-    let hypervisor = try await TestNode.open()
+    let hypervisor = try await TestNode.hypervisor()
     let files = try TemporaryDirectory()
     let blob = try files.file("blob", [UInt8](repeating: 1, count: 8192))
     let tail = try files.file("tail", [UInt8](repeating: 2, count: 4000))
@@ -44,7 +44,7 @@ struct MachineTests {
   }
 
   @Test func qemuIsNobodyAndSharedFilesStayRoots() async throws {
-    let hypervisor = try await TestNode.open()
+    let hypervisor = try await TestNode.hypervisor()
     let description = TestNode.description()
     let machine = try await hypervisor.start(description)
     let status = try await machine.status()
@@ -71,7 +71,7 @@ struct MachineTests {
   }
 
   @Test func aKilledQEMUIsKnownWithinASecond() async throws {
-    let hypervisor = try await TestNode.open()
+    let hypervisor = try await TestNode.hypervisor()
     let description = TestNode.description()
     let machine = try await hypervisor.start(description)
     let pid = try #require(try await machine.status().qemuPID)
@@ -85,7 +85,7 @@ struct MachineTests {
   }
 
   @Test func aGuestsPanicAndItsPoweringOffAreToldApart() async throws {
-    let hypervisor = try await TestNode.open()
+    let hypervisor = try await TestNode.hypervisor()
     let files = try TemporaryDirectory()
     let disk = try files.file("disk", [UInt8](repeating: 0, count: 512))
     for (serial, expected) in [("panic", MachineExit.guestPanicked), ("poweroff", .guestShutdown)] {
@@ -103,9 +103,7 @@ struct MachineTests {
     let description = TestNode.description()
     let files = try TemporaryDirectory()
     let disk = try files.file("disk", [UInt8](repeating: 9, count: 512))
-    do {
-      _ = try await TestNode.open().start(description)
-    }
+    _ = try await TestNode.hypervisor().start(description)
     let next = try await TestNode.open()
     #expect(try await next.running() == [description.id])
     let machine = try #require(try await next.find(description.id))
@@ -120,7 +118,7 @@ struct MachineTests {
   }
 
   @Test func aShareIsSeenInTheGuest() async throws {
-    let hypervisor = try await TestNode.open()
+    let hypervisor = try await TestNode.hypervisor()
     let files = try TemporaryDirectory()
     try makeDirectory(files.path + "/dir", mode: 0o700)
     _ = try files.file("dir/file", Array("from the host".utf8))
@@ -142,7 +140,7 @@ struct MachineTests {
   }
 
   @Test func whatAGuestWritesToItsConsoleIsBounded() async throws {
-    let hypervisor = try await TestNode.open()
+    let hypervisor = try await TestNode.hypervisor()
     let files = try TemporaryDirectory()
     let disk = try files.file("disk", [UInt8](repeating: 0, count: 512))
     let description = TestNode.description()
@@ -158,7 +156,7 @@ struct MachineTests {
   }
 
   @Test func anErrorNamesThePodAndLeavesNothing() async throws {
-    let hypervisor = try await TestNode.open()
+    let hypervisor = try await TestNode.hypervisor()
     let before = try leftovers()
     var description = TestNode.description()
     description.networkNamespace = "/nonexistent/netns"
@@ -179,7 +177,7 @@ struct MachineTests {
   }
 
   @Test func qemuLivesInThePodsNetworkNamespaceAndKeepsNoneAlive() async throws {
-    let hypervisor = try await TestNode.open()
+    let hypervisor = try await TestNode.hypervisor()
     var description = TestNode.description()
     let name = "bh-test-\(description.uid)"
     try run("/usr/sbin/ip", "netns", "add", name)
@@ -203,7 +201,7 @@ struct MachineTests {
   }
 
   @Test func startingItTwiceIsRefusedAndHarmless() async throws {
-    let hypervisor = try await TestNode.open()
+    let hypervisor = try await TestNode.hypervisor()
     let description = TestNode.description()
     let machine = try await hypervisor.start(description)
     let error = await #expect(throws: BulkheadError.self) { try await hypervisor.start(description) }
@@ -214,7 +212,7 @@ struct MachineTests {
 
   /// Files, mounts and processes of the test's node.
   private func leftovers() throws -> [String] {
-    let path = TestNode.directory.path
+    let path = TestNode.path
     let files = try run(
       "/bin/sh", "-c",
       "cd \(path) && find run state && find libvirt/run libvirt/lib libvirt/log ! -type d 2>/dev/null || true")

@@ -35,11 +35,15 @@ enum TestNode {
     return "/nonexistent/bulkhead-vsock"
   }()
 
-  /// Removed when the process ends only by the system's cleaning of /tmp: machines may outlive a test.
-  static let directory = try! TemporaryDirectory()
+  /// Gone when the process is.
+  static let path: String = {
+    let path = "/tmp/bh-node-\(getpid())"
+    mkdir(path, 0o755)
+    atexit { try? FileManager.default.removeItem(atPath: TestNode.path) }
+    return path
+  }()
 
   static func configuration() throws -> LibvirtConfiguration {
-    let path = directory.path
     var configuration = LibvirtConfiguration(
       connection: .embedded(root: path + "/libvirt"), stateDirectory: path + "/state", runDirectory: path + "/run",
       kernel: try #require(kernel), bootImage: try bootImage.get(), vsockDevice: vsockDevice)
@@ -48,11 +52,17 @@ enum TestNode {
     return configuration
   }
 
-  static func open() async throws -> LibvirtHypervisor {
-    let hypervisor = try await LibvirtHypervisor.open(configuration())
+  private static let first = Task {
+    let hypervisor = try await open()
     try await hypervisor.warmUp()
     return hypervisor
   }
+
+  /// The daemon's, for most tests.
+  static func hypervisor() async throws -> LibvirtHypervisor { try await first.value }
+
+  /// Another one, as the next daemon opens it.
+  static func open() async throws -> LibvirtHypervisor { try await LibvirtHypervisor.open(configuration()) }
 
   static func description(disks: [MachineDisk] = []) -> MachineDescription {
     let uid = user.wrappingAdd(1, ordering: .relaxed).newValue
@@ -64,7 +74,7 @@ enum TestNode {
   /// A boot image whose init is a shell script. It says on the console what it sees, and does what the
   /// serials of disks that are plugged in tell it to.
   private static let bootImage = Result {
-    let root = directory.path + "/guest"
+    let root = path + "/guest"
     for name in ["bin", "sbin", "proc", "sys", "dev"] {
       try FileManager.default.createDirectory(atPath: "\(root)/\(name)", withIntermediateDirectories: true)
     }
@@ -74,7 +84,7 @@ enum TestNode {
     }
     try Data(script.utf8).write(to: URL(fileURLWithPath: root + "/sbin/init"))
     try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: root + "/sbin/init")
-    let image = directory.path + "/boot.erofs"
+    let image = path + "/boot.erofs"
     #expect(try run("/usr/bin/mkfs.erofs", "-T0", "--all-root", image, root).status == 0)
     return image
   }

@@ -57,3 +57,5 @@ ssize_t bh_getxattr(const char *path, const char *name, void *value, size_t size
 int bh_setxattr(const char *path, const char *name, const void *value, size_t size);
 // posix_spawn_file_actions_addclosefrom_np(3); returns an error number.
 int bh_spawn_close_from(posix_spawn_file_actions_t *actions, int first);
+// pidfd_getfd(2): a copy of another process's descriptor, close-on-exec.
+int bh_pidfd_getfd(int pidfd, int fd);
