@@ -1,5 +1,6 @@
 import Common
 import Foundation
+import LayerFormat
 import Synchronization
 
 @testable import Images
@@ -34,7 +35,7 @@ final class StandInConversion: LayerConversion {
   func finish() async throws -> ConvertedLayer {
     let file = "\(directory)/packed"
     try StoreFiles.write(packed.withLock(\.self), to: file)
-    var tar =
+    let tar =
       switch compression {
       case .none: try Data(contentsOf: URL(fileURLWithPath: file))
       case .gzip: try run("gzip", "-dc", file)
@@ -42,10 +43,34 @@ final class StandInConversion: LayerConversion {
       }
     StoreFiles.remove(file)
     let diffID = Digest(of: tar)
-    tar.append(Data(count: (4096 - tar.count % 4096) % 4096))
-    try StoreFiles.write(tar, to: "\(directory)/data")
-    try StoreFiles.write(Data(), to: "\(directory)/index")
-    return ConvertedLayer(diffID: diffID, dataSize: ByteCount(bytes: UInt64(tar.count)), entries: 0)
+    let size = try writeFiles(of: tar)
+    return ConvertedLayer(diffID: diffID, dataSize: ByteCount(bytes: size), entries: 0)
+  }
+
+  /// Contents one after the other into `data`, where they are into `index`.
+  private func writeFiles(of tar: Data) throws -> UInt64 {
+    let scratch = try Scratch()
+    try tar.write(to: URL(fileURLWithPath: "\(scratch.path)/tar"))
+    let tree = try scratch.directory("tree")
+    try run("tar", "-xf", "\(scratch.path)/tar", "-C", tree)
+    var (data, index) = (Data(), IndexEncoder())
+    let attributes = InodeAttributes(mode: 0o644, uid: 0, gid: 0, modified: 0, modifiedNanoseconds: 0, xattrs: [])
+    let names = FileManager.default.enumerator(atPath: tree)?.compactMap { $0 as? String } ?? []
+    for name in names.sorted() {
+      let path = try LayerPath(normalizing: Array(name.utf8))
+      if let target = try? FileManager.default.destinationOfSymbolicLink(atPath: "\(tree)/\(name)") {
+        index.append(.init(path: path, content: .inode(.symlink(target: Array(target.utf8)), attributes)))
+      } else if let content = try? Data(contentsOf: URL(fileURLWithPath: "\(tree)/\(name)")) {
+        let block = content.isEmpty ? 0 : UInt32(data.count / FormatLimits.blockSize)
+        index.append(.init(path: path, content: .inode(.file(size: UInt64(content.count), block: block), attributes)))
+        data.append(content)
+        data.append(Data(count: (4096 - data.count % 4096) % 4096))
+      }
+    }
+    index.finish(dataSize: UInt64(data.count))
+    try StoreFiles.write(data, to: "\(directory)/data")
+    try StoreFiles.write(Data(index.takeBuffer()), to: "\(directory)/index")
+    return UInt64(data.count)
   }
 
   func abort() async {}
