@@ -116,9 +116,10 @@ public final class LibvirtHypervisor: Hypervisor {
       return try machines.add(machine)
     } catch {
       let directory = MachineDirectory(runDirectory: configuration.runDirectory, id: description.id)
-      let explained = BulkheadError.wrapping(error, doing).addingConsole(ConsoleLog(path: directory.console))
+      let cause = BulkheadError.wrapping(error, "starting it").addingConsole(ConsoleLog(path: directory.console))
+      // What cannot be released now is released with the pod, whose journal names the machine.
       try? await release(description.id)
-      throw explained
+      throw BulkheadError(cause.code, doing, cause: cause)
     }
   }
 

@@ -37,11 +37,14 @@ struct MachineDirectory: Sendable {
 
   /// Empties, unmounts and removes it. One that isn't there is no failure.
   func remove() throws {
-    // A mount namespace that another machine's QEMU got meanwhile may hold the file system for longer.
-    for name in (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [] { try removeFile("\(path)/\(name)") }
-    // More than one where a daemon died between mounting and knowing of it.
-    while bh_detach_mount(path) == 0 {}
+    // Emptied first: a mount namespace that another machine's QEMU got meanwhile may hold the file
+    // system for longer. More than one, where a daemon died between mounting and knowing of it.
+    repeat { try removeFiles() } while bh_detach_mount(path) == 0
     guard errno == EINVAL || errno == ENOENT else { throw SystemError("umount2", errno, subject: path) }
     if rmdir(path) == -1, errno != ENOENT { throw SystemError("rmdir", errno, subject: path) }
+  }
+
+  private func removeFiles() throws(SystemError) {
+    for name in (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [] { try removeFile("\(path)/\(name)") }
   }
 }

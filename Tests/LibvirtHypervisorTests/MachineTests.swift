@@ -172,7 +172,8 @@ struct MachineTests {
     // libvirt's own words: a tap that is not there.
     description.interfaces = [MachineInterface(tap: "bh-none", macAddress: "02:00:00:00:00:01")]
     let noTap = await #expect(throws: BulkheadError.self) { try await hypervisor.start(description) }
-    #expect(noTap?.message.contains("managed='no'") == true, "\(String(describing: noTap))")
+    #expect(noTap.map { "\($0)" }?.contains("managed='no'") == true)
+    #expect(noTap?.message.contains(description.displayName) == true)
     #expect(try leftovers() == before)
   }
 
