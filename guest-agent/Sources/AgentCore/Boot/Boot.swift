@@ -7,9 +7,9 @@ import LinuxSystem
 /// What the first process of the guest does before it can serve; each step best effort, as there is nobody to
 /// tell but the console, and a guest without mqueue is better than none.
 enum Boot {
-  /// The filesystems that serving needs. The kernel has mounted the root, read-only, and perhaps /dev.
+  /// The filesystems that serving needs, but for /proc, which is there before main (CGuest, EarlyMount.c). The
+  /// kernel has mounted the root, read-only, and perhaps /dev.
   static func mountFilesystems() {
-    attempt { try mountFilesystem("proc", on: "/proc", flags: MS_NOSUID | MS_NODEV | MS_NOEXEC) }
     attempt { try mountFilesystem("sysfs", on: "/sys", flags: MS_NOSUID | MS_NODEV | MS_NOEXEC) }
     if access("/dev/null", F_OK) != 0 || access("/dev/kmsg", F_OK) != 0 {
       attempt { try mountFilesystem("devtmpfs", on: "/dev", flags: MS_NOSUID, data: "mode=0755") }
@@ -41,10 +41,14 @@ enum Boot {
   /// The cgroup of all containers. What the agent needs to live stays outside: memory, and process numbers
   /// for reaping and for killing.
   static let pod = Cgroup.root.child("pod")
+  /// Of the process that holds the pod's PID namespace: a cgroup that divides its limits among children, as
+  /// `pod` does, has no processes of its own.
+  static let pause = Cgroup.root.child("pause")
   static let reservedMemory: UInt64 = 32 << 20
 
   private static func preparePodCgroup() throws {
     try Cgroup.root.enableControllers()
+    try pause.create()
     try pod.create()
     try pod.enableControllers()
     let controllers = try pod.read("cgroup.controllers").split(whereSeparator: \.isWhitespace)

@@ -20,7 +20,7 @@ actor PodNamespace {
         request.kind = .pause
         request.newPIDNamespace = true
         let streams = try ProcessStreams(stdin: false, terminal: true)
-        let cgroup = try Boot.pod.openDirectory()
+        let cgroup = try Boot.pause.openDirectory()
         return try processes.make(request, job: [], streams: streams, cgroup: cgroup, target: nil, gate: false)
       }
     }

@@ -57,7 +57,6 @@ extension Pod {
       _ = try? cgroup.killAndWait()
       try? cgroup.remove()
       scratch.remove()
-      if let failure = error as? Birth.Failure { throw RPCError(code: .failedPrecondition, message: failure.text) }
       throw error
     }
   }

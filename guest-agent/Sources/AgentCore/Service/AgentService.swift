@@ -141,6 +141,8 @@ func doing<Result>(_ what: String, _ body: () async throws -> Result) async thro
     return try await body()
   } catch let error as RPCError {
     throw error
+  } catch let failure as Birth.Failure {
+    throw RPCError(code: .failedPrecondition, message: failure.text)
   } catch let error as SystemError where error.number == ENOSPC || error.number == EDQUOT {
     throw RPCError(code: .resourceExhausted, message: "can't \(what): \(error)")
   } catch is CancellationError {
