@@ -12,7 +12,7 @@ import Testing
     var configuration = ImageStore.Configuration(directory: directory)
     configuration.parallelLayers = 1
     let store = try await ImageStore(
-      configuration: configuration, converter: StandInConverter(), logger: .init(label: ""))
+      configuration: configuration, unpacker: testUnpacker(), logger: .init(label: ""))
     _ = try await store.pull(name) { progress in
       if progress.bytesDone >= bytes { kill(getpid(), SIGKILL) }
     }

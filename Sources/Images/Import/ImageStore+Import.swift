@@ -72,7 +72,7 @@ struct ImageImport: Sendable {
       try await store.checkFreeSpace(for: missing.map(\.0), of: printable(path))
       for (layer, file) in missing { try await add(layer, file) }
       tally.enter(.assembling)
-      return try await ImageAssembly(catalog: store.catalog, converter: store.converter)
+      return try await ImageAssembly(catalog: store.catalog, unpacker: store.unpacker)
         .run(found.image, names: try names.map { try self.name($0, found.image.digest) })
     }
     tally.enter(.done)
@@ -91,7 +91,7 @@ struct ImageImport: Sendable {
   private func add(_ layer: LayerContent, _ file: FileExtent) async throws {
     let blob = layer.content.digest
     guard store.catalog.read({ $0.layers[blob] }) == nil else { return tally.layerIsDone() }
-    try await LayerInstall(catalog: store.catalog, converter: store.converter).run(blob, layer.packing) { conversion in
+    try await LayerInstall(catalog: store.catalog, unpacker: store.unpacker).run(blob, layer.packing) { conversion in
       let intake = LayerIntake(conversion: conversion, partial: nil) { tally.layer(blob, has: $0) }
       try await intake.take(allOf: file)
       guard try await intake.finish() == blob else {
@@ -124,7 +124,7 @@ struct ImageImport: Sendable {
       try StoreFiles.makeDirectory(directory)
       return (FileExtent(path: path, offset: 0, size: size), LayerPacking(magic: magic))
     }
-    let conversion = try await store.converter.begin(LayerCompression(packing), directory: directory)
+    let conversion = try await store.unpacker.start(compression: LayerCompression(packing), directory: directory)
     do {
       let intake = LayerIntake(conversion: conversion, partial: nil) { _ in }
       try await intake.take(allOf: archive)

@@ -7,7 +7,7 @@ public struct LayerUnpacker: Sendable {
   private let executable: String
   private let uid: UInt32
   private let gid: UInt32
-  private let limits: LayerLimits
+  let limits: LayerLimits
 
   /// The process runs as `uid` and `gid`, which should own nothing on the machine; without root's
   /// rights only the own ones are possible.

@@ -53,14 +53,12 @@ public actor LayerUnpacking {
   /// The layer's last byte was written: waits for the process to end, syncs its files to disk, and
   /// returns its result.
   public func finish() async throws -> ConvertedLayer {
-    var process = try running()
-    process.input = nil
-    state = .running(process)
-    let killable = process
+    let process = try running()
+    process.endInput()
     return try await withTaskCancellationHandler {
-      try finishBlocking(killable)
+      try finishBlocking(process)
     } onCancel: {
-      killable.kill()
+      process.kill()
     }
   }
 

@@ -17,7 +17,6 @@ extension UnpackProcess {
 
   /// False if the process reads no more.
   func write(_ bytes: [UInt8], patience: Duration) throws -> Bool {
-    guard let input else { return false }
     var written = 0
     while written < bytes.count {
       let sent = bytes.withUnsafeBytes { bytes in
@@ -38,6 +37,9 @@ extension UnpackProcess {
     }
     return true
   }
+
+  /// All was written: the process reads the end of its input.
+  func endInput() { shutdown(input.descriptor, Int32(SHUT_WR)) }
 
   /// Reads what the process says until it ends, and reaps it. After a throw it is not reaped, and may
   /// run still: it took longer than `patience`, or said more than anyone wants to read.

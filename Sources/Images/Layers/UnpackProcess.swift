@@ -20,8 +20,7 @@ final class OpenFile: Sendable {
 struct UnpackProcess: Sendable {
   let pid: pid_t
   let pidfd: OpenFile
-  /// Nil when all was written.
-  var input: OpenFile?
+  let input: OpenFile
   let output: OpenFile
   let errors: OpenFile
 

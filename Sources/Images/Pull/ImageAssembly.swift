@@ -5,7 +5,7 @@ import LinuxSystem
 /// Makes an image of layers that are all in the catalog, and records it.
 struct ImageAssembly: Sendable {
   let catalog: Catalog
-  let converter: any LayerConverter
+  let unpacker: LayerUnpacker
 
   /// The caller holds a lease on the layers.
   func run(_ image: ResolvedImage, names: [ImageDatabase.Name]) async throws -> ImageRecord {
@@ -54,8 +54,8 @@ struct ImageAssembly: Sendable {
       try StoreFiles.write(image.manifestBytes, to: "\(directory)/manifest")
     }
     let files = layers.map { catalog.paths.layerFiles($0.blob) }
-    let extents = try await converter.writeMetadata(
-      layers: files, imageID: image.id, to: "\(directory)/metadata")
+    let extents = try await ImageFilesystem.write(
+      layers: files, imageID: image.id, to: "\(directory)/metadata", limits: unpacker.limits)
     let data = zip(files, layers).filter { $0.1.dataSize > 0 }
     guard let metadata = extents.first,
       extents.dropFirst().map(\.path) == data.map(\.0.data),

@@ -44,7 +44,7 @@ struct ImagePull: Sendable {
     return try await store.catalog.withLease(on: image.manifest.layers.map(\.content.digest)) {
       try await fetchLayers(image.manifest.layers, from: client)
       tally.enter(.assembling)
-      return try await ImageAssembly(catalog: store.catalog, converter: store.converter).run(image, names: names)
+      return try await ImageAssembly(catalog: store.catalog, unpacker: store.unpacker).run(image, names: names)
     }
   }
 
@@ -75,7 +75,7 @@ struct ImagePull: Sendable {
     let blob = layer.content.digest
     while true {
       let outcome = try await store.layerFetches.run(blob, onProgress: { tally.layer(blob, has: $0) }) { report in
-        try await LayerFetch(catalog: store.catalog, converter: store.converter, logger: store.logger)
+        try await LayerFetch(catalog: store.catalog, unpacker: store.unpacker, logger: store.logger)
           .run(layer, from: client, report: report)
       }
       if case .failure = outcome.result, !outcome.isOwn { continue }

@@ -6,7 +6,7 @@ import Logging
 /// Brings one layer into the store: downloads and converts it at the same time.
 struct LayerFetch: Sendable {
   let catalog: Catalog
-  let converter: any LayerConverter
+  let unpacker: LayerUnpacker
   let logger: Logger
 
   /// Returns when the layer is in the catalog. `report` is told how many of its packed bytes are here.
@@ -35,7 +35,7 @@ struct LayerFetch: Sendable {
       logger.info("layer \(content.digest): resuming at \(partial.existing) of \(content.size) bytes")
     }
     do {
-      try await LayerInstall(catalog: catalog, converter: converter).run(content.digest, layer.packing) { conversion in
+      try await LayerInstall(catalog: catalog, unpacker: unpacker).run(content.digest, layer.packing) { conversion in
         let intake = LayerIntake(conversion: conversion, partial: partial, report: report)
         try await intake.take(allOf: FileExtent(path: path, offset: 0, size: partial.existing))
         do {

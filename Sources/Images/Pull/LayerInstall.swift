@@ -6,12 +6,12 @@ import OCISpec
 /// Converts a layer in a temporary directory and, if all went well, moves it to its place.
 struct LayerInstall: Sendable {
   let catalog: Catalog
-  let converter: any LayerConverter
+  let unpacker: LayerUnpacker
 
   /// `feed` writes the packed bytes to the conversion, and has checked that they are those of `blob` when it
   /// returns. Whatever it throws, nothing of the attempt is left.
   func run(
-    _ blob: Digest, _ packing: LayerPacking, _ feed: @Sendable (any LayerConversion) async throws -> Void
+    _ blob: Digest, _ packing: LayerPacking, _ feed: @Sendable (LayerUnpacking) async throws -> Void
   ) async throws {
     let directory = catalog.paths.newTemporary()
     try await onDedicatedThread { try StoreFiles.makeDirectory(directory) }
@@ -26,9 +26,9 @@ struct LayerInstall: Sendable {
   }
 
   private func convert(
-    _ packing: LayerPacking, _ directory: String, _ feed: @Sendable (any LayerConversion) async throws -> Void
+    _ packing: LayerPacking, _ directory: String, _ feed: @Sendable (LayerUnpacking) async throws -> Void
   ) async throws -> ConvertedLayer {
-    let conversion = try await converter.begin(LayerCompression(packing), directory: directory)
+    let conversion = try await unpacker.start(compression: LayerCompression(packing), directory: directory)
     do {
       try await feed(conversion)
       return try await conversion.finish()
@@ -38,7 +38,7 @@ struct LayerInstall: Sendable {
     }
   }
 
-  /// Waits until the layer's files are on the disk.
+  /// The layer's record. The unpacker has waited until its files are on the disk; their names are to be, too.
   private static func settled(
     _ blob: Digest, _ converted: ConvertedLayer, _ directory: String
   ) throws -> ImageDatabase.Layer {
@@ -46,7 +46,7 @@ struct LayerInstall: Sendable {
     guard StoreFiles.size(files.data) == converted.dataSize.bytes, StoreFiles.size(files.index) != nil else {
       throw BulkheadError(.internalError, "the unpacker's files of layer \(blob) are not what it said")
     }
-    try [files.data, files.index, directory].forEach(StoreFiles.sync)
+    try StoreFiles.sync(directory)
     return .init(
       blob: blob, diffID: converted.diffID, dataSize: converted.dataSize.bytes,
       diskSize: StoreFiles.usage(directory).bytes, storedAt: StoreClock.now)

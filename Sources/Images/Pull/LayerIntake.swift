@@ -6,7 +6,7 @@ import NIOCore
 /// Where a layer's packed bytes go as they arrive: into the digest, into the file that a broken download resumes
 /// from, and into the conversion.
 actor LayerIntake {
-  private let conversion: any LayerConversion
+  private let conversion: LayerUnpacking
   private let partial: UnverifiedFile?
   private let report: @Sendable (UInt64) -> Void
   private var hash = SHA256()
@@ -15,7 +15,7 @@ actor LayerIntake {
 
   static let pieceSize = 256 << 10
 
-  init(conversion: any LayerConversion, partial: UnverifiedFile?, report: @escaping @Sendable (UInt64) -> Void) {
+  init(conversion: LayerUnpacking, partial: UnverifiedFile?, report: @escaping @Sendable (UInt64) -> Void) {
     self.conversion = conversion
     self.partial = partial
     self.report = report

@@ -33,7 +33,7 @@ public final class ImageStore: Sendable {
 
   let configuration: Configuration
   let catalog: Catalog
-  let converter: any LayerConverter
+  let unpacker: LayerUnpacker
   let logger: Logger
   let pulls = JoinedWork<PullKey, ImageRecord, PullProgress>()
   let layerFetches = JoinedWork<Digest, Void, UInt64>()
@@ -41,13 +41,9 @@ public final class ImageStore: Sendable {
 
   /// Opens the store, and deletes from its directory what no record knows. Throws `failedPrecondition` if another
   /// process has it open.
-  public convenience init(configuration: Configuration, unpacker: LayerUnpacker, logger: Logger) async throws {
-    try await self.init(configuration: configuration, converter: unpacker, logger: logger)
-  }
-
-  init(configuration: Configuration, converter: any LayerConverter, logger: Logger) async throws {
+  public init(configuration: Configuration, unpacker: LayerUnpacker, logger: Logger) async throws {
     self.configuration = configuration
-    self.converter = converter
+    self.unpacker = unpacker
     self.logger = logger
     let opened = try await onDedicatedThread {
       try StoreOpening(paths: StorePaths(root: configuration.directory), logger: logger).open()

@@ -27,7 +27,7 @@ struct TestStore: Sendable {
     }
     var logger = Logger(label: "images")
     logger.logLevel = ProcessInfo.processInfo.environment["BULKHEAD_TEST_LOG"] == nil ? .critical : .debug
-    store = try await ImageStore(configuration: configuration, converter: StandInConverter(), logger: logger)
+    store = try await ImageStore(configuration: configuration, unpacker: testUnpacker(), logger: logger)
   }
 
   /// Every file under the store's directory, without the database's and the lock.
@@ -35,6 +35,15 @@ struct TestStore: Sendable {
     let all = FileManager.default.enumerator(atPath: directory)?.compactMap { $0 as? String } ?? []
     return Set(all.filter { !$0.hasPrefix("images.db") && $0 != "lock" && $0.contains("/") })
   }
+}
+
+/// The unpacker that this test run built; it lies beside the tests' own executable.
+func testUnpacker() -> LayerUnpacker {
+  let own = (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+  let executable = (own as NSString).deletingLastPathComponent + "/bulkhead-unpack"
+  let isRoot = geteuid() == 0
+  return LayerUnpacker(
+    executable: executable, uid: isRoot ? 65532 : geteuid(), gid: isRoot ? 65532 : getegid(), limits: LayerLimits())
 }
 
 /// The error that `body` throws, as the store's callers get it.
