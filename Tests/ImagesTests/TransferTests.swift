@@ -180,6 +180,27 @@ import Testing
     #expect(await failure { try await test.store.pull("\(server.authority)/app") }?.code == .unauthenticated)
   }
 
+  @Test func aPullThatTheDaemonsEndCancelsGoesOnAfterIt() async throws {
+    let image = try Self.image.get()
+    let content = content(image)
+    let server = try await ScriptedServer { request in
+      var answer = content.answer(request)
+      if request.path.contains("/blobs/") { answer.delay = .milliseconds(20) }
+      return answer
+    }
+    let test = try await TestStore()
+    let pull = Task { try await test.store.pull("\(server.authority)/app") }
+    while server.bytesSent < 1_500_000 { try await Task.sleep(for: .milliseconds(5)) }
+    test.store.prepareToClose()
+    pull.cancel()
+    #expect(await failure { try await pull.value }?.code == .cancelled)
+    try await test.store.close()
+    let again = try await TestStore(test.scratch)
+    #expect(again.files == ["ingest/\(image.layers[0].digest.hex)"])
+    _ = try await again.store.pull("\(server.authority)/app")
+    #expect(server.requests.last?.headers["range"].isEmpty == false)
+  }
+
   @Test func aCancelledPullLeavesNothing() async throws {
     let image = try Self.image.get()
     let content = content(image)

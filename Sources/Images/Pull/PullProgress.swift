@@ -38,13 +38,13 @@ final class PullTally: Sendable {
     state = Mutex(State(nextLog: .now + Self.logInterval))
   }
 
-  /// The layers to be fetched are known: the download begins.
+  /// The layers of an image are known: their transfer begins. An archive may bring several images.
   func begin(total layers: Int, missing: [LayerContent]) {
     update { state in
       state.progress.phase = .downloading
-      state.progress.layersTotal = layers
-      state.progress.layersDone = layers - missing.count
-      state.progress.bytesTotal = missing.reduce(0) { $0 &+ $1.content.size }
+      state.progress.layersTotal += layers
+      state.progress.layersDone += layers - missing.count
+      state.progress.bytesTotal = missing.reduce(state.progress.bytesTotal) { $0 &+ $1.content.size }
     }
   }
 

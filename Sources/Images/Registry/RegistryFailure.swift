@@ -67,7 +67,8 @@ enum RegistryFailure: Error, Sendable {
     case 401: .unauthenticated
     case 403: .permissionDenied
     case 404: .notFound
-    default: .unavailable
+    case 408, 429, 500...: .unavailable
+    default: .failedPrecondition
     }
   }
 
@@ -77,7 +78,8 @@ enum RegistryFailure: Error, Sendable {
     case 403: "registry \(server) forbids this to these credentials"
     case 404: "registry \(server) does not have it"
     case 429: "registry \(server) limits how often it may be asked"
-    default: "registry \(server) failed"
+    case 500...: "registry \(server) failed"
+    default: "registry \(server) refused it"
     }
   }
 }
