@@ -20,6 +20,15 @@ let protobuf: Target.Dependency = .product(name: "SwiftProtobuf", package: "swif
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
+let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let tomlKit: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
+let asyncHTTPClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let nio: [Target.Dependency] = [
+  .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
+  .product(name: "NIOSSL", package: "swift-nio-ssl"),
+]
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 
 let package = Package(
   name: "bulkhead",
@@ -32,19 +41,108 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
     .package(url: "https://github.com/swiftlang/swift-subprocess", exact: "1.0.2"),
     .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
+    .package(url: "https://github.com/LebJe/TOMLKit", exact: "0.6.0"),
+    .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
+    .package(url: "https://github.com/apple/swift-crypto", exact: "3.12.3"),
+    .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
   ],
   targets: [
+    // System libraries.
+    .systemLibrary(name: "CNGHTTP2", pkgConfig: "libnghttp2", providers: [.apt(["libnghttp2-dev"])]),
+    .systemLibrary(name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
+    .systemLibrary(name: "CCap", pkgConfig: "libcap", providers: [.apt(["libcap-dev"])]),
+    .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
+    .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CLibvirt", pkgConfig: "libvirt", providers: [.apt(["libvirt-dev"])]),
+
     // Shared by host and guest.
     .target(name: "CLinux"),
     library("LinuxSystem", ["CLinux"]),
+    library("GRPCNGHTTP2", ["CLinux", "LinuxSystem", "CNGHTTP2", grpc]),
     .target(name: "AgentProtocol", dependencies: [grpc, grpcProtobuf, protobuf], exclude: ["agent.proto"]),
 
     // The host.
     library("Common"),
     .target(name: "CRI", dependencies: [grpc, grpcProtobuf, protobuf], exclude: ["cri.proto"]),
     .target(name: "OperatorAPI", dependencies: [grpc, grpcProtobuf, protobuf], exclude: ["operator.proto"]),
+    library("BulkheadConfiguration", path: "Sources/Configuration", ["Common", tomlKit]),
     library("Hypervisor", ["Common"]),
     library("PodNetwork", ["Common", "CLinux", "LinuxSystem"]),
+    library("ContainerLog", ["Common", "LinuxSystem"]),
+    library("OCISpec"),
+    library("LayerFormat", ["Common"]),
+    library("EROFS", ["Common", "LayerFormat", "LinuxSystem"]),
+    library(
+      "Images",
+      [
+        "CLinux", "Common", "EROFS", "LayerFormat", "LinuxSystem", "OCISpec", logging, grdb, tomlKit, asyncHTTPClient,
+        crypto,
+      ] + nio),
+    library(
+      "Pods",
+      [
+        "AgentProtocol", "CLinux", "Common", "ContainerLog", "GRPCNGHTTP2", "Hypervisor", "Images", "LinuxSystem",
+        "PodNetwork", grpc, grpcProtobuf, logging, subprocess, grdb,
+      ]),
+    library(
+      "CRIServer", ["CRI", "Common", "Hypervisor", "Images", "LinuxSystem", "OperatorAPI", "Pods", grpc, logging]),
+    library(
+      "LibvirtHypervisor", ["CLibvirt", "CLinux", "LinuxSystem", "Common", "Hypervisor", "VsockClient"]),
+    library(
+      "BulkheadCLI",
+      ["CRI", "Common", "ContainerLog", "GRPCNGHTTP2", "LinuxSystem", "OperatorAPI", argumentParser, grpc]),
+    .target(name: "CVhost"),
+    library("VsockDevice", ["CLinux", "CVhost", "CSeccomp", "LinuxSystem"]),
+    library("VsockClient", ["CLinux", "LinuxSystem"]),
+
+    // The guest.
+    .target(name: "CGuest", path: "guest-agent/Sources/CGuest"),
+    library(
+      "ContainerInit", path: "guest-agent/Sources/ContainerInit", ["CGuest", "CLinux", "LinuxSystem", "CCap"]),
+    library(
+      "AgentCore", path: "guest-agent/Sources/AgentCore",
+      [
+        "CGuest", "CLinux", "CCap", "CSeccomp", "LinuxSystem", "ContainerInit", "AgentProtocol", "GRPCNGHTTP2", grpc,
+      ]),
+    .executableTarget(
+      name: "bulkhead-agent", dependencies: ["AgentCore", "ContainerInit"],
+      path: "guest-agent/Sources/bulkhead-agent", swiftSettings: ours),
+
+    // Executables.
+    .executableTarget(
+      name: "bulkheadd",
+      dependencies: [
+        "BulkheadConfiguration", "CRIServer", "Common", "GRPCNGHTTP2", "Hypervisor", "Images", "LibvirtHypervisor",
+        "LinuxSystem", "Pods", grpc, logging, argumentParser,
+      ], swiftSettings: ours),
+    .executableTarget(name: "bulkheadctl", dependencies: ["BulkheadCLI", "ContainerLog"], swiftSettings: ours),
+    .executableTarget(
+      name: "bulkhead-unpack",
+      dependencies: [
+        "Common", "LinuxSystem", "CLinux", "LayerFormat", "CArchive", "CISAL", "CZstd", "CCrypto", "CSeccomp",
+      ], swiftSettings: ours),
+    .executableTarget(name: "bulkhead-vsock", dependencies: ["VsockDevice", "LinuxSystem"], swiftSettings: ours),
+
+    // Tests.
+    tests("CommonTests", ["Common"]),
+    tests("PodNetworkTests", ["PodNetwork"]),
+    tests("ConfigurationTests", ["BulkheadConfiguration"]),
+    tests("ContainerLogTests", ["ContainerLog"]),
+    tests("PodsTests", ["Common", "Images", "Pods"]),
+    tests("CRIServerTests", ["CRI", "CRIServer", "Common", "Pods"]),
+    .testTarget(
+      name: "GRPCNGHTTP2Tests", dependencies: ["GRPCNGHTTP2", grpc], resources: [.copy("Resources")],
+      swiftSettings: ours),
+    tests("LibvirtHypervisorTests", ["Common", "Hypervisor", "LibvirtHypervisor", "LinuxSystem"]),
+    tests("OCISpecTests", ["OCISpec"]),
+    tests("ImagesTests", ["Common", "Images", "LinuxSystem", "OCISpec", logging, crypto, nioPosix] + nio),
+    tests(
+      "BulkheadCLITests",
+      ["BulkheadCLI", "CRI", "ContainerLog", "GRPCNGHTTP2", "OperatorAPI", grpc, grpcProtobuf, protobuf]),
+    tests("VsockDeviceTests", ["CLinux", "CVhost", "LinuxSystem", "VsockClient", "VsockDevice", "bulkhead-vsock"]),
   ],
   swiftLanguageModes: [.v6]
 )

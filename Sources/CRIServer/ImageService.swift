@@ -101,8 +101,8 @@ public struct ImageService: Runtime_V1_ImageService.SimpleServiceProtocol {
 
   private func credentials(_ auth: Runtime_V1_AuthConfig) throws -> RegistryCredentials? {
     try RegistryCredentials(
-      username: auth.username, password: auth.password, auth: auth.auth, identityToken: auth.identityToken,
-      registryToken: auth.registryToken)
+      username: auth.username, password: auth.password, auth: auth.auth, serverAddress: auth.serverAddress,
+      identityToken: auth.identityToken, registryToken: auth.registryToken)
   }
 }
 
@@ -110,11 +110,11 @@ extension Runtime_V1_Image {
   init(_ image: ImageRecord) {
     self.init()
     id = image.id.description
-    repoTags = image.repoTags
+    repoTags = image.tags
     repoDigests = image.repoDigests
     size = image.size.bytes
-    pinned = image.pinned
-    spec.image = image.repoTags.first ?? image.repoDigests.first ?? image.id.description
+    pinned = image.isPinned
+    spec.image = image.tags.first ?? image.repoDigests.first ?? image.id.description
     let user = image.config.user.split(separator: ":", maxSplits: 1).first.map(String.init) ?? ""
     if user.isEmpty {
       uid.value = 0

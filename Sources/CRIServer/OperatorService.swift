@@ -102,7 +102,8 @@ public struct OperatorService: Bulkhead_Operator_V1_Operator.SimpleServiceProtoc
   ) async throws {
     let image = try Validation.name(request.image, "image", limit: 1024)
     let credentials = try RegistryCredentials(
-      username: request.username, password: request.password, auth: "", identityToken: "", registryToken: "")
+      username: request.username, password: request.password, auth: "", serverAddress: "", identityToken: "",
+      registryToken: "")
     // Only the newest progress matters to a slow reader.
     let (progress, feed) = AsyncStream.makeStream(of: PullProgress.self, bufferingPolicy: .bufferingNewest(1))
     async let record: ImageRecord = {
@@ -127,7 +128,7 @@ public struct OperatorService: Bulkhead_Operator_V1_Operator.SimpleServiceProtoc
       $0.images = records.map { record in
         .with {
           $0.id = record.id.description
-          $0.names = record.repoTags
+          $0.names = record.tags
         }
       }
     }
@@ -183,6 +184,7 @@ extension Bulkhead_Operator_V1_Guest {
     unreachable = inspection.guestError
     guard let guest = inspection.guest else { return }
     kernelRelease = guest.kernelRelease
+    agentVersion = guest.agentVersion
     cpus = guest.cpus
     memoryTotalBytes = guest.memoryTotal.bytes
     memoryAvailableBytes = guest.memoryAvailable.bytes
@@ -213,7 +215,7 @@ extension Bulkhead_Operator_V1_ContainerSummary {
 extension Bulkhead_Operator_V1_PullImageProgress {
   fileprivate init(_ progress: PullProgress) {
     self.init()
-    phase = "\(progress.phase)"
+    phase = progress.phase.rawValue
     bytesDone = progress.bytesDone
     bytesTotal = progress.bytesTotal
     layersDone = UInt32(clamping: progress.layersDone)

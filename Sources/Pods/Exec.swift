@@ -5,7 +5,7 @@ import GRPCCore
 
 /// What a process run by ExecSync wrote and how it ended.
 public struct ExecResult: Sendable {
-  /// At most `maximumOutput` bytes of each stream; what came after is dropped.
+  /// At most `maximumOutput` bytes of each stream; what comes after is dropped.
   public var stdout: [UInt8] = []
   public var stderr: [UInt8] = []
   public var exitCode: Int32 = 0

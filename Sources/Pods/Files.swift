@@ -9,17 +9,6 @@ func now() -> Int64 {
   return Int64(time.tv_sec) &* 1_000_000_000 &+ Int64(time.tv_nsec)
 }
 
-/// Makes a directory and those above it; one that is there keeps its mode.
-func makeDirectory(_ path: String, mode: mode_t) throws {
-  var made = ""
-  for part in path.split(separator: "/") {
-    made += "/\(part)"
-    guard mkdir(made, mode) != 0 else { continue }
-    let number = errno
-    guard number == EEXIST else { throw SystemError("mkdir", number, subject: made) }
-  }
-}
-
 /// Succeeds if there is no such file.
 func removeFile(_ path: String) {
   unlink(path)

@@ -62,7 +62,8 @@ extension Pod {
   /// The serial of the image's disk, once the machine has it.
   private func imageDisk(_ image: Digest, on machine: any VirtualMachine) async throws -> String {
     if let disk = disks[image] { return try await disk.value }
-    services.images.retain(image, by: id.text)
+    try services.images.retain(image, by: id.text)
+    usedImages.insert(image)
     let images = services.images
     let task = Task {
       let disk = try images.disk(for: image)
@@ -128,7 +129,7 @@ extension Pod {
       ) {
         try await $0.guestInfo(request: $1, options: $2)
       }
-      return PodInspection(machine: machine, guest: GuestReport(guest), guestError: "")
+      return PodInspection(machine: machine, guest: GuestReport(guest, agentVersion: agentVersion), guestError: "")
     } catch { return PodInspection(machine: machine, guest: nil, guestError: "\(error)") }
   }
 }

@@ -3,6 +3,7 @@ import Common
 import FoundationEssentials
 import Hypervisor
 import Images
+import LinuxSystem
 import Logging
 import PodNetwork
 
@@ -16,6 +17,10 @@ actor Pod {
   var life: Life
   var containers: [ContainerID: Container] = [:]
   private var resources: [PodResource]
+  /// As the agent named itself when it first answered.
+  var agentVersion = ""
+  /// Images whose files must stay while the pod has its machine.
+  var usedImages: Set<Digest> = []
   /// Hot-plugged image disks by image, joined by whoever needs the same one.
   var disks: [Digest: Task<String, any Error>] = [:]
   private let operations = OperationQueue()
@@ -87,7 +92,7 @@ actor Pod {
 
   private func startMachine(_ clock: PhaseClock) async throws -> any VirtualMachine {
     let configuration = services.configuration
-    try makeDirectory(configuration.podDirectory(id), mode: 0o700)
+    try makeDirectories(configuration.podDirectory(id), mode: 0o700)
     async let scratch: Void = clock.measure("scratch disk") { [self, record, services] in
       try await services.scratch.create(at: configuration.scratchDisk(id), owner: record.uid)
     }
@@ -115,7 +120,8 @@ actor Pod {
   private func settle(_ machine: any VirtualMachine, _ agent: AgentConnection, _ clock: PhaseClock) async throws {
     let limit = services.configuration.bootTimeout
     try await stoppingEarly(machine) {
-      _ = try await clock.measure("guest boot") { try await agent.waitUntilServing(limit: limit) }
+      let health = try await clock.measure("guest boot") { try await agent.waitUntilServing(limit: limit) }
+      await self.note(health)
       let request = await self.sandboxRequest()
       _ = try await clock.measure("create sandbox") {
         try await agent.call("set up the guest", request, deadline: .seconds(30)) {
@@ -146,6 +152,10 @@ actor Pod {
       defer { group.cancelAll() }
       try await group.next()
     }
+  }
+
+  private func note(_ health: Bulkhead_Agent_V1_HealthResponse) {
+    agentVersion = printable(health.agentVersion, limit: 64)
   }
 
   private func sandboxRequest() -> Bulkhead_Agent_V1_CreateSandboxRequest {
@@ -199,7 +209,8 @@ actor Pod {
         if first == nil { first = error }
       }
     }
-    services.images.release(by: id.text)
+    for image in usedImages { try await services.images.release(image, by: id.text) }
+    usedImages = []
     if let first { throw BulkheadError.wrapping(first, "cannot clean up pod \(record.spec.metadata.displayName)") }
   }
 
@@ -311,7 +322,14 @@ actor Pod {
     containers[id] = container
     if case .creating = saved.state { return }
     await container.publishRestored()
-    if let image = Digest(saved.imageID) { services.images.retain(image, by: self.id.text) }
+    if let image = Digest(saved.imageID), record.state == .ready { use(image) }
+  }
+
+  private func use(_ image: Digest) {
+    do {
+      try services.images.retain(image, by: id.text)
+      usedImages.insert(image)
+    } catch { logger.error("an image that the pod uses is gone", metadata: ["error": "\(error)"]) }
   }
 
   private func readopt() async throws {
@@ -320,7 +338,7 @@ actor Pod {
     }
     let agent = AgentConnection(machine: machine, secret: record.secret, podName: record.spec.metadata.displayName)
     do {
-      _ = try await agent.waitUntilServing(limit: .seconds(10))
+      note(try await agent.waitUntilServing(limit: .seconds(10)))
       let known = try await agent.call("list the containers", Bulkhead_Agent_V1_ListContainersRequest()) {
         try await $0.listContainers(request: $1, options: $2)
       }

@@ -13,6 +13,7 @@ public struct PodInspection: Sendable {
 
 /// What a guest says of itself: for people, not to be trusted.
 public struct GuestReport: Sendable {
+  public var agentVersion: String
   public var kernelRelease: String
   public var cpus: UInt32
   public var memoryTotal: ByteCount
@@ -20,7 +21,8 @@ public struct GuestReport: Sendable {
   public var agentResident: ByteCount
   public var uptimeMilliseconds: UInt64
 
-  init(_ response: Bulkhead_Agent_V1_GuestInfoResponse) {
+  init(_ response: Bulkhead_Agent_V1_GuestInfoResponse, agentVersion: String) {
+    self.agentVersion = agentVersion
     kernelRelease = printable(response.kernelRelease, limit: 128)
     cpus = response.cpus
     memoryTotal = ByteCount(bytes: response.memoryTotalBytes)

@@ -1,6 +1,7 @@
 import Common
 import Hypervisor
 import Images
+import LinuxSystem
 import Logging
 
 /// The pods of this node: the core that the CRI server and the operator's service call.
@@ -23,7 +24,7 @@ public actor PodManager {
       (configuration.runDirectory, 0o711), ("\(configuration.runDirectory)/pods", 0o700),
       ("\(configuration.runDirectory)/netns", 0o700),
     ] as [(String, UInt32)] {
-      try makeDirectory(path, mode: mode)
+      try makeDirectories(path, mode: mode)
     }
     services = NodeServices(
       configuration: configuration, hypervisor: hypervisor, images: images, logger: logger,
@@ -53,6 +54,7 @@ public actor PodManager {
       }
       for await (id, pod, record, remains) in group { keep(pod, id, record, remains) }
     }
+    try await services.images.finishRecovery()
     try await releaseStrangers()
     _ = try await services.scratch.templatePath()
   }

@@ -31,7 +31,8 @@ struct Bulkheadd: AsyncParsableCommand {
       if checkConfig { return print("\(config): ok") }
       bootstrapLogging(settings.daemon)
       try await Daemon(settings: settings, logger: Logger(label: "bulkheadd")).run()
-    } catch let error as BulkheadError {
+    } catch {
+      // Every failure as one line that says what to do.
       FileHandle.standardError.write(Data("bulkheadd: \(error)\n".utf8))
       throw ExitCode(1)
     }

@@ -1,5 +1,6 @@
 import BulkheadConfiguration
 import Common
+import Foundation
 import Images
 import LibvirtHypervisor
 import Pods
@@ -35,6 +36,24 @@ extension Daemon {
       logLineMaximum: Int(settings.container.logLineMax.bytes))
   }
 
-  private var maximumVCPUs: Int { settings.vm.maxVCPUs ?? 64 }
-  private var maximumMemory: ByteCount { settings.vm.maxMemory ?? .gibibytes(512) }
+  func imageStoreConfiguration() -> ImageStore.Configuration {
+    var configuration = ImageStore.Configuration(
+      directory: "\(settings.daemon.stateDirectory)/images", registriesDirectory: settings.images.certsDirectory)
+    configuration.parallelLayers = settings.images.parallelLayers
+    configuration.idleTimeout = settings.images.pullIdleTimeout
+    return configuration
+  }
+
+  func layerUnpacker() -> LayerUnpacker {
+    LayerUnpacker(
+      executable: settings.libexec.unpack, uid: settings.images.unpackUID, gid: settings.images.unpackGID,
+      limits: LayerLimits(
+        maximumSize: settings.images.maxLayerBytes, maximumEntries: settings.images.maxLayerEntries))
+  }
+
+  /// Where the file sets no bounds, no machine gets more than the node has.
+  private var maximumVCPUs: Int { settings.vm.maxVCPUs ?? ProcessInfo.processInfo.processorCount }
+  private var maximumMemory: ByteCount {
+    settings.vm.maxMemory ?? .mebibytes(ProcessInfo.processInfo.physicalMemory >> 20)
+  }
 }

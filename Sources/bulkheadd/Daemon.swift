@@ -19,6 +19,7 @@ struct Daemon {
   func run() async throws {
     let lock = try StateLock(directory: settings.daemon.stateDirectory)
     defer { lock.unlock() }
+    try makeDirectories(settings.daemon.runDirectory, mode: 0o711)
     let hypervisor = try await openHypervisor()
     let images = try await openImages()
     let pods = try PodManager(
@@ -28,7 +29,8 @@ struct Daemon {
   }
 
   private func openHypervisor() async throws -> LibvirtHypervisor {
-    let hypervisor = try await LibvirtHypervisor(libvirtConfiguration(), logger: logger)
+    let hypervisor = try await LibvirtHypervisor.open(libvirtConfiguration())
+    try await hypervisor.warmUp()
     let acceleration = hypervisor.acceleration
     let level: Logger.Level = acceleration.accelerator == .tcg ? .warning : .notice
     logger.log(
@@ -39,11 +41,11 @@ struct Daemon {
   }
 
   private func openImages() async throws -> ImageStore {
-    try await ImageStore(configuration: imageStoreConfiguration(), logger: logger)
+    try await ImageStore(configuration: imageStoreConfiguration(), unpacker: layerUnpacker(), logger: logger)
   }
 
   private func serve(_ pods: PodManager, _ images: ImageStore, _ hypervisor: LibvirtHypervisor) async throws {
-    let transport = NGHTTP2ServerTransport(listeners: [.unix(path: settings.socket, mode: 0o600)])
+    let transport = try NGHTTP2ServerTransport(listeners: [.unix(path: settings.socket, mode: 0o600)])
     let server = GRPCServer(
       transport: transport, services: services(pods, images, hypervisor),
       interceptors: [CallInterceptor(logger: logger)])

@@ -36,7 +36,9 @@ struct LineLogHandler: LogHandler {
     FileHandle.standardError.write(Data((line + "\n").utf8))
   }
 
-  private func textLine(_ time: String, _ event: LogEvent, _ all: [(key: String, value: Logger.MetadataValue)]) -> String {
+  private func textLine(_ time: String, _ event: LogEvent, _ all: [(key: String, value: Logger.MetadataValue)])
+    -> String
+  {
     let fields = all.map { " \($0.key)=\(quoted("\($0.value)"))" }.joined()
     return "\(time)Z \(event.level.rawValue) \(event.message)\(fields)"
   }
@@ -46,7 +48,9 @@ struct LineLogHandler: LogHandler {
     text.contains(where: { $0 == " " || $0 == "\"" || $0.isNewline }) ? text.debugDescription : text
   }
 
-  private func jsonLine(_ time: String, _ event: LogEvent, _ all: [(key: String, value: Logger.MetadataValue)]) -> String {
+  private func jsonLine(_ time: String, _ event: LogEvent, _ all: [(key: String, value: Logger.MetadataValue)])
+    -> String
+  {
     var fields = Dictionary(all.map { ($0.key, "\($0.value)") }, uniquingKeysWith: { $1 })
     fields["time"] = "\(time)Z"
     fields["level"] = event.level.rawValue

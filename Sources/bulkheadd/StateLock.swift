@@ -10,16 +10,16 @@ struct StateLock {
   /// Makes the directory if it is missing. Throws `failedPrecondition` where another daemon has it.
   init(directory: String) throws {
     let path = "\(directory)/lock"
-    do {
-      try FileManager.default.createDirectory(
-        atPath: directory, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o711])
-    } catch { throw BulkheadError(.failedPrecondition, "cannot make the state directory \(directory)", cause: error) }
+    do { try makeDirectories(directory, mode: 0o711) } catch {
+      throw BulkheadError(.failedPrecondition, "cannot make the state directory \(directory)", cause: error)
+    }
     descriptor = try systemCall("open", subject: path) { open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600) }
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
       close(descriptor)
       throw BulkheadError(
         .failedPrecondition,
-        "another bulkheadd uses the state directory \(directory): stop it, or give this one a daemon.state_dir of its own")
+        "another bulkheadd uses the state directory \(directory): stop it, or give this one a daemon.state_dir of its own"
+      )
     }
   }
 
