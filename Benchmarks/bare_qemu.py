@@ -66,7 +66,12 @@ class BareMachine:
             client = Client(str(bridge.path), AGENT, deadline=120)
             start = time.perf_counter()
             self.qemu = subprocess.Popen(self.arguments(), stdin=subprocess.DEVNULL)
-            client.Health(wait_for_ready=True, metadata=[("bulkhead-secret", self.secret)])
+            answer = client.Health.future(wait_for_ready=True, metadata=[("bulkhead-secret", self.secret)])
+            while not answer.done():
+                if self.qemu.poll() is not None:
+                    raise RuntimeError(f"QEMU ended with {self.qemu.returncode}")
+                time.sleep(0.001)
+            answer.result()
             seconds = time.perf_counter() - start
             client.close()
         return seconds
@@ -85,7 +90,7 @@ class BareMachine:
             "-device", "virtio-scsi-pci,id=scsi",
             "-drive", f"if=none,id=scratch,format=raw,cache=unsafe,file={self.directory}/scratch",
             "-device", "scsi-hd,bus=scsi.0,drive=scratch,serial=scratch",
-            "-device", "pcie-root-port,id=port",
+            "-device", "pcie-root-port,id=pci.1",
             "-device", "virtio-balloon-pci,free-page-reporting=on",
             "-object", "rng-random,id=random,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=random",
             "-device", "pvpanic",

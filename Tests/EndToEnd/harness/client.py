@@ -45,13 +45,13 @@ class Client:
             response_deserializer=response.FromString,
         )
 
-        def invoke(timeout=None, wait_for_ready=None, metadata=None, **fields):
-            return call(
+        def invoke(timeout=None, **fields):
+            return call(request(**fields), timeout=timeout or self.deadline)
+
+        def future(timeout=None, wait_for_ready=None, metadata=None, **fields):
+            return call.future(
                 request(**fields), timeout=timeout or self.deadline, wait_for_ready=wait_for_ready, metadata=metadata
             )
-
-        def future(timeout=None, **fields):
-            return call.future(request(**fields), timeout=timeout or self.deadline)
 
         invoke.future = future
         invoke.streaming = method.server_streaming

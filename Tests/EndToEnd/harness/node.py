@@ -34,6 +34,7 @@ class Node:
         self.base.chmod(0o711)
         self.logs = self.base / "pods"
         self.logs.mkdir()
+        (self.base / "run").mkdir()
         self.socket = self.base / "run" / "bulkhead.sock"
         self.config = self.base / "config.toml"
         write_config(self.config, self.base, **settings)
