@@ -101,7 +101,10 @@ final class StoreLock: Sendable {
 
   func release() {
     file.withLock { descriptor in
-      if let open = descriptor { close(open) }
+      guard let open = descriptor else { return }
+      // Closing alone would leave it to a process that is just being spawned, until that has reached its exec.
+      flock(open, LOCK_UN)
+      close(open)
       descriptor = nil
     }
   }
