@@ -62,8 +62,10 @@ struct TarEntry {
       seconds &-= 1
       nanoseconds += 1_000_000_000
     }
+    // Linux has no permissions for links, and shows all of them.
+    let isLink = archive_entry_filetype(entry) == S_IFLNK
     return InodeAttributes(
-      mode: UInt16(archive_entry_perm(entry) & 0o7777), uid: uid, gid: gid, modified: seconds,
+      mode: isLink ? 0o777 : UInt16(archive_entry_perm(entry) & 0o7777), uid: uid, gid: gid, modified: seconds,
       modifiedNanoseconds: UInt32(clamping: min(nanoseconds, 999_999_999)), xattrs: try xattrs(path))
   }
 
