@@ -9,6 +9,7 @@ final class LayerStream {
   private let buffer: UnsafeMutableRawBufferPointer
   private let hash: SHA256
   private var size: UInt64 = 0
+  private var isPadded = false
 
   init(decompressor: any Decompressor, maximumSize: UInt64) throws {
     self.decompressor = decompressor
@@ -20,7 +21,7 @@ final class LayerStream {
 
   deinit { buffer.deallocate() }
 
-  /// The next bytes, valid until the next call; empty at the end.
+  /// The next bytes, valid until the next call; empty at the end. What a tar lacks of its last block is made up.
   func next() throws -> UnsafeRawBufferPointer {
     let count = try decompressor.read(into: buffer)
     let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
@@ -30,8 +31,21 @@ final class LayerStream {
         "the layer is larger than the limit of \(ByteCount(bytes: maximumSize)) uncompressed")
     }
     try hash.update(bytes)
-    return bytes
+    return bytes.isEmpty ? padding() : bytes
   }
+
+  /// Zeros up to a whole tar block, once: tools that don't finish their tar (umoci insert) leave the
+  /// last file's block short, and containerd takes that. Not hashed: a layer that really was cut off
+  /// does not have the diff id that its image names.
+  private func padding() -> UnsafeRawBufferPointer {
+    let missing = isPadded ? 0 : (Self.block - Int(size % UInt64(Self.block))) % Self.block
+    isPadded = true
+    let zeros = UnsafeMutableRawBufferPointer(rebasing: buffer[..<missing])
+    zeros.initializeMemory(as: UInt8.self, repeating: 0)
+    return UnsafeRawBufferPointer(zeros)
+  }
+
+  private static let block = 512
 
   /// Reads what the tar's reader left, its padding as a rule, and returns the whole stream's SHA-256.
   func finish() throws -> String {

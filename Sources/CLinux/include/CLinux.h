@@ -59,3 +59,5 @@ int bh_setxattr(const char *path, const char *name, const void *value, size_t si
 int bh_spawn_close_from(posix_spawn_file_actions_t *actions, int first);
 // pidfd_getfd(2): a copy of another process's descriptor, close-on-exec.
 int bh_pidfd_getfd(int pidfd, int fd);
+// malloc_trim(0): gives memory that was freed back to the system.
+void bh_trim_heap(void);

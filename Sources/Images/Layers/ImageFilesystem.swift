@@ -17,7 +17,11 @@ public enum ImageFilesystem {
   public static func write(
     layers: [LayerFiles], imageID: Digest, to path: String, limits: LayerLimits = LayerLimits()
   ) async throws -> [ImageExtent] {
-    try await onDedicatedThread { try writeBlocking(layers, imageID, path, limits) }
+    try await onDedicatedThread {
+      // The tree of a large image is tens of megabytes, which the daemon would keep.
+      defer { bh_trim_heap() }
+      return try writeBlocking(layers, imageID, path, limits)
+    }
   }
 
   private static func writeBlocking(

@@ -10,7 +10,7 @@ public struct LayerLimits: Sendable {
   /// included: each by itself.
   public var maximumSize: ByteCount
   public var maximumEntries: Int
-  /// How long the process may take no byte, or not answer after the last, before it is killed.
+  /// How long the process may take for one `write`, or to end after the last, before it is killed.
   public var stallTimeout: Duration
 
   public init(

@@ -129,7 +129,7 @@ extension LayerUnpacking {
     let failure =
       error is UnpackProcess.Stalled
       ? BulkheadError(
-        .deadlineExceeded, "bulkhead-unpack did nothing for \(limits.stallTimeout) and was stopped")
+        .deadlineExceeded, "bulkhead-unpack got nowhere in \(limits.stallTimeout) and was stopped")
       : BulkheadError.wrapping(error, "cannot convert a layer")
     state = .ended(failure)
     return failure

@@ -15,8 +15,9 @@ extension UnpackProcess {
 
   struct Stalled: Error {}
 
-  /// False if the process reads no more.
+  /// False if the process reads no more. Throws `Stalled` if it has not taken all in `patience`.
   func write(_ bytes: [UInt8], patience: Duration) throws -> Bool {
+    let deadline = ContinuousClock.now + patience
     var written = 0
     while written < bytes.count {
       let sent = bytes.withUnsafeBytes { bytes in
@@ -30,7 +31,7 @@ extension UnpackProcess {
       }
       switch errno {
       case EINTR: continue
-      case EAGAIN: try wait(input, Int16(POLLOUT), patience)
+      case EAGAIN: try wait(input, Int16(POLLOUT), until: deadline)
       case EPIPE, ECONNRESET: return false
       case let number: throw SystemError("send", number, subject: "bulkhead-unpack")
       }
@@ -44,9 +45,10 @@ extension UnpackProcess {
   /// Reads what the process says until it ends, and reaps it. After a throw it is not reaped, and may
   /// run still: it took longer than `patience`, or said more than anyone wants to read.
   func end(patience: Duration) throws -> Ending {
-    let said = try readAll(output, patience)
-    let complaints = try readAll(errors, patience)
-    try wait(pidfd, Int16(POLLIN), patience)
+    let deadline = ContinuousClock.now + patience
+    let said = try readAll(output, until: deadline)
+    let complaints = try readAll(errors, until: deadline)
+    try wait(pidfd, Int16(POLLIN), until: deadline)
     return Ending(status: reap(), output: said, errors: complaints)
   }
 
@@ -59,11 +61,11 @@ extension UnpackProcess {
     return status
   }
 
-  private func readAll(_ file: OpenFile, _ patience: Duration) throws -> [UInt8] {
+  private func readAll(_ file: OpenFile, until deadline: ContinuousClock.Instant) throws -> [UInt8] {
     var all: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 4096)
     while all.count < 16 << 10 {
-      try wait(file, Int16(POLLIN), patience)
+      try wait(file, Int16(POLLIN), until: deadline)
       let count = try systemCall("read") { read(file.descriptor, &buffer, buffer.count) }
       if count == 0 { return all }
       all += buffer.prefix(count)
@@ -71,9 +73,9 @@ extension UnpackProcess {
     throw Stalled()
   }
 
-  private func wait(_ file: OpenFile, _ events: Int16, _ patience: Duration) throws {
+  private func wait(_ file: OpenFile, _ events: Int16, until deadline: ContinuousClock.Instant) throws {
     var polled = pollfd(fd: file.descriptor, events: events, revents: 0)
-    let milliseconds = Int32(min(patience / .milliseconds(1), 1e9))
-    if try systemCall("poll", { poll(&polled, 1, milliseconds) }) == 0 { throw Stalled() }
+    let milliseconds = (deadline - ContinuousClock.now) / .milliseconds(1)
+    if try systemCall("poll", { poll(&polled, 1, Int32(min(max(milliseconds, 0), 1e9))) }) == 0 { throw Stalled() }
   }
 }
