@@ -24,7 +24,11 @@ new_image() {
   umoci new --image "$1:$2"
 }
 
-# add_layer LAYOUT TAG DIRECTORY: the directory's content as one more layer.
+# add_layer LAYOUT TAG DIRECTORY: the directory's content as one more layer. Whiteouts are files named
+# .wh.NAME, as the image specification has them. Not `umoci insert`, whose archives have no end.
 add_layer() {
-  umoci insert --image "$1:$2" "$3" /
+  local archive=$3.tar
+  tar -C "$3" --sort=name --format=posix -cf "$archive" .
+  umoci raw add-layer --image "$1:$2" "$archive"
+  rm "$archive"
 }

@@ -39,8 +39,9 @@ echo waiting
 while :; do sleep 0.05; done
 SCRIPT
 chmod 755 "$work/script/bin/"*
-mkdir "$work/new"
-echo new >"$work/new/new"
+mkdir -p "$work/changes/data/kept" "$work/changes/data/replaced"
+touch "$work/changes/data/kept/.wh.gone" "$work/changes/data/.wh.deleted" "$work/changes/data/replaced/.wh..wh..opq"
+echo new >"$work/changes/data/replaced/new"
 mkdir -p "$work/other/etc"
 echo other >"$work/other/etc/other"
 
@@ -54,9 +55,7 @@ add_layer "$layout" other "$work/other"
 
 umoci tag --image "$layout:plain" app
 add_layer "$layout" app "$work/data"
-umoci insert --image "$layout:app" --whiteout /data/kept/gone
-umoci insert --image "$layout:app" --whiteout /data/deleted
-umoci insert --image "$layout:app" --opaque "$work/new" /data/replaced
+add_layer "$layout" app "$work/changes"
 umoci config --image "$layout:app" --config.env COLOUR=green --config.user app:staff \
   --config.workingdir /srv/made/here --config.entrypoint /bin/show --config.cmd from-image \
   --config.stopsignal SIGUSR1 --config.label org.example.purpose=test

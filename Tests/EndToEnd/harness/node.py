@@ -86,9 +86,9 @@ class Node:
 
     def connect(self):
         self.disconnect()
+        until(self._answers, "the daemon answers", START_SECONDS)
         self.cri = Client(str(self.socket), self.cri_api)
         self.operator = Client(str(self.socket), self.operator_api)
-        until(self._answers, "the daemon answers", START_SECONDS)
         self.served = True
 
     def disconnect(self):
@@ -100,11 +100,15 @@ class Node:
     def _answers(self):
         code = self.process.poll()
         assert code is None, f"bulkheadd ended with {code}:\n{self.tail()}"
+        # A client of its own each time: one that failed to connect waits before it tries again.
+        client = Client(str(self.socket), self.cri_api)
         try:
-            self.cri.Version(timeout=5)
+            client.Version(timeout=5)
             return True
         except grpc.RpcError:
             return False
+        finally:
+            client.close()
 
     def tail(self, size: int = 6000) -> str:
         path = self.base / "daemon.log"
