@@ -74,7 +74,7 @@ let package = Package(
     library("ContainerLog", ["Common", "LinuxSystem"]),
     library("OCISpec"),
     library("LayerFormat", ["Common"]),
-    library("EROFS", ["Common", "LayerFormat", "LinuxSystem"]),
+    library("EROFS", ["LayerFormat"]),
     library(
       "Images",
       [
@@ -136,9 +136,13 @@ let package = Package(
     .testTarget(
       name: "GRPCNGHTTP2Tests", dependencies: ["GRPCNGHTTP2", grpc], resources: [.copy("Resources")],
       swiftSettings: ours),
-    tests("LibvirtHypervisorTests", ["Common", "Hypervisor", "LibvirtHypervisor", "LinuxSystem"]),
+    tests("LibvirtHypervisorTests", ["Common", "Hypervisor", "LibvirtHypervisor", "LinuxSystem", "bulkhead-vsock"]),
     tests("OCISpecTests", ["OCISpec"]),
-    tests("ImagesTests", ["Common", "Images", "LinuxSystem", "OCISpec", logging, crypto, nioPosix] + nio),
+    tests("LayerTests", ["Common", "Images", "LayerFormat", "bulkhead-unpack"]),
+    tests("EROFSTests", ["EROFS", "LayerFormat"]),
+    tests(
+      "ImagesTests",
+      ["Common", "Images", "LinuxSystem", "OCISpec", "bulkhead-unpack", logging, crypto, nioPosix] + nio),
     tests(
       "BulkheadCLITests",
       ["BulkheadCLI", "CRI", "ContainerLog", "GRPCNGHTTP2", "OperatorAPI", grpc, grpcProtobuf, protobuf]),

@@ -39,8 +39,9 @@ public protocol VirtualMachine: Sendable {
   /// Succeeds if it had gone already.
   func destroy() async throws
 
-  /// Returns when the machine's process has ended, with why; at once if it has ended already.
-  func waitUntilStopped() async -> MachineExit
+  /// Returns when the machine's process has ended, with why; at once if it has ended already. Nil if
+  /// the calling task is cancelled before.
+  func waitUntilStopped() async -> MachineExit?
 
   /// What the machine is right now, for people.
   func status() async throws -> MachineStatus

@@ -122,7 +122,7 @@ final class LibvirtMachine: VirtualMachine {
     _ = await exitSignal.wait()
   }
 
-  func waitUntilStopped() async -> MachineExit { await exitSignal.wait() }
+  func waitUntilStopped() async -> MachineExit? { await exitSignal.wait() }
 
   func status() async throws -> MachineStatus {
     let record = state.withLock { $0 }

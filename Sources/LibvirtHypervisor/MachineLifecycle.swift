@@ -1,3 +1,4 @@
+import Common
 import Hypervisor
 import Synchronization
 
@@ -48,37 +49,25 @@ extension MachineExit {
 
 /// A machine's lifecycle and those who wait for its end.
 final class MachineExitSignal: Sendable {
-  private struct Waiting {
-    var lifecycle = MachineLifecycle()
-    var waiters: [CheckedContinuation<MachineExit, Never>] = []
-  }
-
-  private let waiting = Mutex(Waiting())
+  private let lifecycle = Mutex(MachineLifecycle())
+  private let end = Latch()
 
   func handle(_ event: MachineLifecycle.Event) {
-    let (exit, waiters) = waiting.withLock { waiting -> (MachineExit?, [CheckedContinuation<MachineExit, Never>]) in
-      waiting.lifecycle.handle(event)
-      guard case .stopped(let exit) = waiting.lifecycle.state else { return (nil, []) }
-      defer { waiting.waiters = [] }
-      return (exit, waiting.waiters)
+    let isStopped = lifecycle.withLock { lifecycle in
+      lifecycle.handle(event)
+      return if case .stopped = lifecycle.state { true } else { false }
     }
-    guard let exit else { return }
-    for waiter in waiters { waiter.resume(returning: exit) }
+    if isStopped { end.open() }
   }
 
   /// Nil while it runs.
   var exit: MachineExit? {
-    waiting.withLock { if case .stopped(let exit) = $0.lifecycle.state { exit } else { nil } }
+    lifecycle.withLock { if case .stopped(let exit) = $0.state { exit } else { nil } }
   }
 
-  func wait() async -> MachineExit {
-    await withCheckedContinuation { continuation in
-      let exit = waiting.withLock { waiting -> MachineExit? in
-        if case .stopped(let exit) = waiting.lifecycle.state { return exit }
-        waiting.waiters.append(continuation)
-        return nil
-      }
-      if let exit { continuation.resume(returning: exit) }
-    }
+  /// Nil if the calling task was cancelled before.
+  func wait() async -> MachineExit? {
+    await end.wait()
+    return exit
   }
 }

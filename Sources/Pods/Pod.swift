@@ -145,8 +145,7 @@ actor Pod {
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await body() }
       group.addTask {
-        let exit = await machine.waitUntilStopped()
-        try Task.checkCancellation()
+        guard let exit = await machine.waitUntilStopped() else { throw CancellationError() }
         throw BulkheadError(.internalError, "its virtual machine stopped while booting: \(exit.explanation)")
       }
       defer { group.cancelAll() }
@@ -171,8 +170,7 @@ actor Pod {
 
   private func adopt(_ machine: any VirtualMachine, _ agent: AgentConnection) {
     let watcher = Task { [self] in
-      let exit = await machine.waitUntilStopped()
-      if !Task.isCancelled { await machineStopped(exit) }
+      if let exit = await machine.waitUntilStopped(), !Task.isCancelled { await machineStopped(exit) }
     }
     life = .ready(Running(machine: machine, agent: agent, watcher: watcher))
     publish(record)

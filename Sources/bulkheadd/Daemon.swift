@@ -55,7 +55,11 @@ struct Daemon {
       group.addTask {
         let signal = await terminationSignal()
         logger.notice("ending; pods go on running", metadata: ["signal": "\(signal)"])
+        images.prepareToClose()
         server.beginGracefulShutdown()
+        try await Task.sleep(for: Self.longestShutdown)
+        logger.warning("ending although calls are still running")
+        exit(0)
       }
       logger.notice("serving the CRI", metadata: ["socket": "\(settings.socket)", "version": "\(bulkheadVersion)"])
       notifyServiceManager("READY=1")
@@ -63,6 +67,10 @@ struct Daemon {
       group.cancelAll()
     }
   }
+
+  /// For calls that run when a signal comes in. A daemon that is cut off loses nothing: the next one
+  /// takes up what its journal says.
+  private static let longestShutdown: Duration = .seconds(5)
 
   private func services(
     _ pods: PodManager, _ images: ImageStore, _ hypervisor: LibvirtHypervisor

@@ -1,7 +1,7 @@
 import Synchronization
 
 /// Something that happens once and that many may wait for.
-final class Latch: Sendable {
+public final class Latch: Sendable {
   private struct State {
     var isOpen = false
     var next: UInt64 = 0
@@ -10,8 +10,10 @@ final class Latch: Sendable {
 
   private let state = Mutex(State())
 
+  public init() {}
+
   /// Lets all who wait, and all who come later, pass.
-  func open() {
+  public func open() {
     let waiters = state.withLock { state in
       state.isOpen = true
       defer { state.waiters = [:] }
@@ -21,7 +23,7 @@ final class Latch: Sendable {
   }
 
   /// Returns once the latch is open, or the calling task is cancelled.
-  func wait() async {
+  public func wait() async {
     let id = state.withLock { state in
       state.next += 1
       return state.next
