@@ -22,8 +22,8 @@ public func runZygote(control: Int32) -> Never {
       guard descriptors.count >= (request.joins ? 7 : 6) else { continue }
       serve(request, descriptors, control: control, ownNamespace: ownNamespace)
     } catch {
-      // Without descriptors (EMFILE, EMSGSIZE) there is nobody to tell, but the next request may be whole.
-      continue
+      // There is nobody to tell; the agent starts another zygote when it needs one.
+      exit(1)
     }
   }
 }

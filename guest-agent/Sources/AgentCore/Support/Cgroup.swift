@@ -40,9 +40,9 @@ struct Cgroup: Sendable {
 
   /// Lets children use all controllers that are available here.
   func enableControllers() throws {
-    for controller in try read("cgroup.controllers").split(whereSeparator: \.isWhitespace) {
-      try write("cgroup.subtree_control", "+\(controller)")
-    }
+    let controllers = try read("cgroup.controllers").split(whereSeparator: \.isWhitespace).map { "+\($0)" }
+    // In one write, as each costs the kernel a round through all its processors.
+    if !controllers.isEmpty { try write("cgroup.subtree_control", controllers.joined(separator: " ")) }
   }
 
   /// SIGKILL for every process here and below.
