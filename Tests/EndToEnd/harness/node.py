@@ -34,7 +34,6 @@ class Node:
         self.base.chmod(0o711)
         self.logs = self.base / "pods"
         self.logs.mkdir()
-        (self.base / "run").mkdir()
         self.socket = self.base / "run" / "bulkhead.sock"
         self.config = self.base / "config.toml"
         write_config(self.config, self.base, **settings)
@@ -143,18 +142,21 @@ class Node:
                 self.start()
             if self.served:
                 self.remove_everything()
-        finally:
             if self.running():
                 self.stop()
+            return self.left()
+        finally:
             self.disconnect()
-        left = self.left()
+            self.wipe()
+
+    def wipe(self):
+        """Whatever happened: nothing of this daemon's may disturb the tests that follow."""
         for pid in leftovers.processes(self.base):
             os.kill(pid, signal.SIGKILL)
         for mount in sorted(leftovers.mounts(self.base), reverse=True):
             subprocess.run(["umount", "-l", mount], check=False)
         if not os.environ.get("BULKHEAD_KEEP"):
             shutil.rmtree(self.base, ignore_errors=True)
-        return left
 
     def left(self) -> dict:
         """Processes and mounts of this daemon's."""
