@@ -127,6 +127,16 @@ let package = Package(
     .executableTarget(name: "bulkhead-vsock", dependencies: ["VsockDevice", "LinuxSystem"], swiftSettings: ours),
 
     // Tests.
+    .executableTarget(
+      name: "agent-in-namespace", dependencies: ["AgentCore", "ContainerInit", "LinuxSystem"],
+      path: "guest-agent/Tests/agent-in-namespace", swiftSettings: ours),
+    tests(
+      "AgentTests", path: "guest-agent/Tests/AgentTests",
+      ["agent-in-namespace", "AgentProtocol", "GRPCNGHTTP2", "LinuxSystem", grpc]),
+    tests("ContainerInitTests", path: "guest-agent/Tests/ContainerInitTests", ["ContainerInit"]),
+    tests(
+      "AgentCoreTests", path: "guest-agent/Tests/AgentCoreTests",
+      ["AgentCore", "AgentProtocol", "ContainerInit", "CLinux", grpc, protobuf]),
     tests("CommonTests", ["Common"]),
     tests("PodNetworkTests", ["PodNetwork"]),
     tests("ConfigurationTests", ["BulkheadConfiguration"]),

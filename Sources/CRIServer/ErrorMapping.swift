@@ -37,7 +37,10 @@ public struct CallInterceptor: ServerInterceptor {
     request: StreamingServerRequest<Input>, context: ServerContext,
     next: @Sendable (StreamingServerRequest<Input>, ServerContext) async throws -> StreamingServerResponse<Output>
   ) async throws -> StreamingServerResponse<Output> {
-    do { return try await next(request, context) } catch {
+    do { return try await next(request, context) } catch let error as RPCError {
+      // The transport's own: a message that is too large or no protobuf, a deadline.
+      throw error
+    } catch {
       let failure = BulkheadError.wrapping(error, "\(context.descriptor.method) failed")
       let level: Logger.Level = failure.code == .internalError || failure.code == .dataLoss ? .error : .debug
       logger.log(

@@ -62,7 +62,7 @@ public struct RuntimeService: Runtime_V1_RuntimeService.SimpleServiceProtocol {
     request: Runtime_V1_StatusRequest, context: ServerContext
   ) async throws -> Runtime_V1_StatusResponse {
     let network = identity.network()
-    return .with {
+    return try .with {
       $0.status.conditions = [
         .with {
           $0.type = "RuntimeReady"
@@ -81,7 +81,7 @@ public struct RuntimeService: Runtime_V1_RuntimeService.SimpleServiceProtocol {
         }
       }
       $0.features.supplementalGroupsPolicy = true
-      if request.verbose { $0.info = identity.info }
+      if request.verbose { $0.info = ["info": try json(identity.info)] }
     }
   }
 

@@ -41,6 +41,7 @@ extension Daemon {
       directory: "\(settings.daemon.stateDirectory)/images", registriesDirectory: settings.images.certsDirectory)
     configuration.parallelLayers = settings.images.parallelLayers
     configuration.idleTimeout = settings.images.pullIdleTimeout
+    configuration.pinned = settings.images.pinned
     return configuration
   }
 

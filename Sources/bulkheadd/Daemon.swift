@@ -41,7 +41,10 @@ struct Daemon {
   }
 
   private func openImages() async throws -> ImageStore {
-    try await ImageStore(configuration: imageStoreConfiguration(), unpacker: layerUnpacker(), logger: logger)
+    let images = try await ImageStore(
+      configuration: imageStoreConfiguration(), unpacker: layerUnpacker(), logger: logger)
+    try await images.applyPins()
+    return images
   }
 
   private func serve(_ pods: PodManager, _ images: ImageStore, _ hypervisor: LibvirtHypervisor) async throws {

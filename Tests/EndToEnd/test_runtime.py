@@ -126,5 +126,5 @@ def test_socket_is_for_root_only(node):
 
 def test_deadline_of_the_client_is_kept(node):
     with pytest.raises(grpc.RpcError) as caught:
-        node.cri.Version(timeout=0.00001)
+        node.cri.RunPodSandbox(config=node.pod_config("hasty"), timeout=0.2)
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED

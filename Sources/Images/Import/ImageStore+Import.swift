@@ -15,8 +15,10 @@ extension ImageStore {
     path: String, name: String? = nil, progress: (@Sendable (PullProgress) -> Void)? = nil
   ) async throws -> [ImageRecord] {
     do {
-      return try await ImageImport(store: self, path: path, report: progress ?? { _ in })
+      let records = try await ImageImport(store: self, path: path, report: progress ?? { _ in })
         .run(name: try name.map(ImageReference.init))
+      try await applyPins()
+      return records
     } catch {
       throw BulkheadError.wrapping(error, "importing \(printable(path))")
     }

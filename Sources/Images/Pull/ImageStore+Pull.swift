@@ -29,7 +29,9 @@ extension ImageStore {
       let outcome = try await pulls.run(key, onProgress: progress) { [self] report in
         try await ImagePull(store: self, key: key, report: report).run()
       }
-      return try outcome.result.get()
+      let record = try outcome.result.get()
+      try await applyPins()
+      return record
     } catch {
       throw BulkheadError.wrapping(error, "pulling \(key.reference)")
     }

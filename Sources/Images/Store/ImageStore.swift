@@ -24,6 +24,8 @@ public final class ImageStore: Sendable {
     public var firstRetryWait: Duration = .milliseconds(250)
     /// How much of the disk pulls leave free.
     public var minimumFree: ByteCount = .mebibytes(64)
+    /// Names of images that `remove` refuses.
+    public var pinned: [String] = []
 
     public init(directory: String, registriesDirectory: String? = nil) {
       self.directory = directory
