@@ -22,7 +22,7 @@ def refused(node, crafted):
         reference = crafted.image("hostile/image", [descriptor or crafted.blob(blob)], [diff])
         before = leftovers.snapshot(node.base, among=("processes", "files"))
         with fails(*REFUSED, match=match):
-            node.pull(reference, timeout=60)
+            node.pull(reference, deadline=60)
         assert node.image(reference) is None
         left = leftovers.added(before, leftovers.snapshot(node.base, among=("processes", "files")))
         # What was fetched whole and verified may stay for the next try.
@@ -79,7 +79,7 @@ def test_path_traversal(node, crafted, name):
     blob, diff = layers.compressed(layers.tar(layers.file(name)))
     reference = crafted.image("hostile/traversal", [crafted.blob(blob)], [diff])
     try:
-        node.pull(reference, timeout=60)
+        node.pull(reference, deadline=60)
         node.cri.RemoveImage(image=dict(image=reference))
     except Exception as error:
         assert error.code().name in REFUSED, error
@@ -105,7 +105,7 @@ def test_symlink_as_a_parent(node, crafted, tmp_path):
     blob, diff = layers.compressed(archive)
     reference = crafted.image("hostile/symlink", [crafted.blob(blob)], [diff])
     try:
-        node.pull(reference, timeout=60)
+        node.pull(reference, deadline=60)
         node.cri.RemoveImage(image=dict(image=reference))
     except Exception as error:
         assert error.code().name in REFUSED, error
@@ -124,10 +124,10 @@ def test_gzip_bomb(own_node, crafted):
     assert len(blob) < 1 << 20
     reference = crafted.image("hostile/bomb", [crafted.blob(blob)], [diff])
     with fails(*REFUSED, match="limit|larger|more than|exceeds"):
-        node.pull(reference, timeout=60)
+        node.pull(reference, deadline=60)
     assert node.image(reference) is None
     blob, diff = layers.bomb(32 << 20)
-    node.pull(crafted.image("large/image", [crafted.blob(blob)], [diff]), timeout=60)
+    node.pull(crafted.image("large/image", [crafted.blob(blob)], [diff]), deadline=60)
 
 
 def test_device_nodes_do_no_harm(node, crafted, pod, images):
@@ -139,7 +139,7 @@ def test_device_nodes_do_no_harm(node, crafted, pod, images):
     )  # fmt: skip
     reference = crafted.image("hostile/device", [crafted.blob(base)], [base_diff])
     try:
-        node.pull(reference, timeout=60)
+        node.pull(reference, deadline=60)
     except Exception as error:
         assert error.code().name in REFUSED, error
         return
@@ -160,7 +160,7 @@ def test_names_that_are_not_text(node, crafted, pod):
     archive[at + 4 : at + 8] = bytes([0xFF, 0x01, 0x10, 0x11])
     blob, diff = layers.compressed(bytes(archive))
     reference = crafted.image("odd/names", [crafted.blob(blob)], [diff])
-    node.pull(reference, timeout=60)
+    node.pull(reference, deadline=60)
     container = pod.run(reference, "/bin/busybox", "sh", "-c", "/bin/busybox cat /odd/*")
     assert container.wait().exit_code == 0 and container.output() == "found\n"
     container.remove()
@@ -176,7 +176,7 @@ def test_manifest_that_is_none(node, crafted, document):
     node.trust(crafted.host)
     crafted.manifests[("bad/manifest", "latest")] = document
     with fails(*REFUSED, "NOT_FOUND", "INTERNAL"):
-        node.pull(f"{crafted.host}/bad/manifest:latest", timeout=30)
+        node.pull(f"{crafted.host}/bad/manifest:latest", deadline=30)
 
 
 def test_image_for_another_architecture_only(node, crafted):
@@ -195,4 +195,4 @@ def test_image_for_another_architecture_only(node, crafted):
     }
     crafted.manifests[("other/platform", "latest")] = json.dumps(index).encode()
     with fails("NOT_FOUND", "FAILED_PRECONDITION", "INVALID_ARGUMENT", match="amd64|platform"):
-        node.pull(f"{crafted.host}/other/platform:latest", timeout=30)
+        node.pull(f"{crafted.host}/other/platform:latest", deadline=30)

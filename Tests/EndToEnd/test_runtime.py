@@ -52,7 +52,7 @@ def test_every_rpc_that_is_not_served_says_so(node):
     assert len(names) == 43 and SERVED <= names
     for name in sorted(names - SERVED):
         with fails("UNIMPLEMENTED", match=name):
-            answer = getattr(node.cri, name)(timeout=10)
+            answer = getattr(node.cri, name)(deadline=10)
             if getattr(node.cri, name).streaming:
                 list(answer)
 
@@ -71,16 +71,16 @@ def test_request_that_is_no_message(node):
 
 def test_request_over_16_mib(node):
     with fails("RESOURCE_EXHAUSTED"):
-        node.cri.Version(version="x" * (17 << 20), timeout=30)
+        node.cri.Version(version="x" * (17 << 20), deadline=30)
 
 
 def test_request_of_15_mib(node):
-    assert node.cri.Version(version="x" * (15 << 20), timeout=30).runtime_name == "bulkhead"
+    assert node.cri.Version(version="x" * (15 << 20), deadline=30).runtime_name == "bulkhead"
 
 
 def test_many_calls_at_once(node):
     with ThreadPoolExecutor(32) as pool:
-        answers = list(pool.map(lambda _: node.cri.Version(timeout=30).runtime_name, range(500)))
+        answers = list(pool.map(lambda _: node.cri.Version(deadline=30).runtime_name, range(500)))
     assert answers == ["bulkhead"] * 500
 
 
@@ -106,7 +106,7 @@ def test_garbage_on_the_socket(node, garbage):
                 pass
         except (ConnectionResetError, BrokenPipeError):
             pass
-    assert node.cri.Version(timeout=10).runtime_name == "bulkhead"
+    assert node.cri.Version(deadline=10).runtime_name == "bulkhead"
 
 
 def test_connections_that_say_nothing(node):
@@ -114,7 +114,7 @@ def test_connections_that_say_nothing(node):
     try:
         for client in silent:
             client.connect(str(node.socket))
-        assert node.cri.Version(timeout=10).runtime_name == "bulkhead"
+        assert node.cri.Version(deadline=10).runtime_name == "bulkhead"
     finally:
         for client in silent:
             client.close()
@@ -126,5 +126,5 @@ def test_socket_is_for_root_only(node):
 
 def test_deadline_of_the_client_is_kept(node):
     with pytest.raises(grpc.RpcError) as caught:
-        node.cri.RunPodSandbox(config=node.pod_config("hasty"), timeout=0.2)
+        node.cri.RunPodSandbox(config=node.pod_config("hasty"), deadline=0.2)
     assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED

@@ -27,7 +27,7 @@ def test_a_killed_vm_is_known_within_a_second(node, images):
 def test_a_guest_that_panics(node, images):
     pod = node.run_pod(linux=dict(security_context=dict(privileged=True)))
     container = pod.run(
-        images.plain, "/bin/sh", "-c", "sleep 1; echo c > /proc/sysrq-trigger; sleep 100",
+        images.plain, "/bin/sh", "-c", "sleep 1; echo 2 > /proc/sys/vm/panic_on_oom; tail /dev/zero",
         linux=dict(security_context=dict(privileged=True)),
     )  # fmt: skip
     until(lambda: not pod.ready(), "the pod is not ready", 15)
@@ -44,8 +44,8 @@ def test_a_vm_that_stops_answering(node, images, sleeper):
         call = node.cri.ExecSync.future(container_id=container.id, cmd=["/bin/true"], timeout=5)
         for _ in range(10):
             start = time.monotonic()
-            assert pod.id in {item.id for item in node.cri.ListPodSandbox(timeout=2).items}
-            assert container.id in {item.id for item in node.cri.ListContainers(timeout=2).containers}
+            assert pod.id in {item.id for item in node.cri.ListPodSandbox(deadline=2).items}
+            assert container.id in {item.id for item in node.cri.ListContainers(deadline=2).containers}
             container.status()
             assert time.monotonic() - start < 1
         assert sleeper.sh("echo other pods go on") == "other pods go on\n"
@@ -110,7 +110,7 @@ class TestWhatFailsLeavesNothing:
 
     def test_run_pod_sandbox_that_the_client_gives_up(self, node):
         config = node.pod_config()
-        call = node.cri.RunPodSandbox.future(config=config, timeout=0.4)
+        call = node.cri.RunPodSandbox.future(config=config, deadline=0.4)
         assert call.exception().code().name == "DEADLINE_EXCEEDED"
 
         def settled():
@@ -123,8 +123,8 @@ class TestWhatFailsLeavesNothing:
         until(settled, "the pod is gone", 20)
 
     def test_create_container_that_fails_in_the_guest(self, node, images, pod, sleeper):
-        mounts = "wc -l < /proc/self/mountinfo"
-        before = sleeper.sh(f"{mounts}; ls /sys/fs/cgroup")
+        things = "wc -l < /proc/self/mountinfo; ls /sys/fs/cgroup | wc -l; ls /proc | grep -c '^[0-9]'"
+        before = sleeper.sh(things)
         for _ in range(3):
             with fails("INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"):
                 pod.create(images.plain, "/bin/true",
@@ -132,7 +132,7 @@ class TestWhatFailsLeavesNothing:
             for item in node.cri.ListContainers(filter=dict(pod_sandbox_id=pod.id)).containers:
                 if item.id != sleeper.id and item.state == node.e.CONTAINER_EXITED:
                     node.cri.RemoveContainer(container_id=item.id)
-        assert sleeper.sh(f"{mounts}; ls /sys/fs/cgroup") == before
+        assert sleeper.sh(things) == before
 
     def test_create_container_of_a_missing_image(self, node, pod):
         with fails("NOT_FOUND"):

@@ -11,8 +11,8 @@ MAX_MESSAGE = 64 << 20
 
 
 class Client:
-    """`client.RunPodSandbox(config=..., timeout=10)`: the request's fields as keywords; answers the
-    response, or for a streaming method the call to iterate over."""
+    """`client.RunPodSandbox(config=..., deadline=10)`: the request's fields as keywords, and the call's
+    deadline in seconds; answers the response, or for a streaming method the call to iterate over."""
 
     def __init__(self, socket: str, api: Api, deadline: float = DEADLINE):
         self.deadline = deadline
@@ -45,12 +45,12 @@ class Client:
             response_deserializer=response.FromString,
         )
 
-        def invoke(timeout=None, **fields):
-            return call(request(**fields), timeout=timeout or self.deadline)
+        def invoke(deadline=None, **fields):
+            return call(request(**fields), timeout=deadline or self.deadline)
 
-        def future(timeout=None, wait_for_ready=None, metadata=None, **fields):
+        def future(deadline=None, wait_for_ready=None, metadata=None, **fields):
             return call.future(
-                request(**fields), timeout=timeout or self.deadline, wait_for_ready=wait_for_ready, metadata=metadata
+                request(**fields), timeout=deadline or self.deadline, wait_for_ready=wait_for_ready, metadata=metadata
             )
 
         invoke.future = future

@@ -102,7 +102,7 @@ class Node:
         # A client of its own each time: one that failed to connect waits before it tries again.
         client = Client(str(self.socket), self.cri_api)
         try:
-            client.Version(timeout=5)
+            client.Version(deadline=5)
             return True
         except grpc.RpcError:
             return False
@@ -308,7 +308,7 @@ class Container:
     def wait_output(self, pattern: str, seconds: float = 30) -> str:
         """The output once it matches."""
         return until(
-            lambda: self.output() if re.search(pattern, self.output()) else None,
+            lambda: self.output() if re.search(pattern, self.output(), re.MULTILINE) else None,
             f"{pattern!r} in the output of {self.config.metadata.name}",
             seconds,
         )
