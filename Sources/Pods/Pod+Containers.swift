@@ -67,6 +67,8 @@ extension Pod {
     let images = services.images
     let task = Task {
       let disk = try images.disk(for: image)
+      // A former daemon may have plugged it in.
+      if try await machine.status().disks.contains(where: { $0.serial == disk.serial }) { return disk.serial }
       try await machine.attach(
         MachineDisk(
           serial: disk.serial, extents: disk.extents.map { .init(path: $0.path, size: $0.size) }, readonly: true))
