@@ -47,7 +47,7 @@ class BareMachine:
         nobody = ["--uid", "65534", "--gid", "65534", "--socket-uid", "0"]
         self.device = subprocess.Popen(
             [str(BIN / "bulkhead-vsock"), "--vhost-socket", str(self.vhost), "--vsock-socket", str(self.vsock),
-             "--guest-cid", "3", *nobody], stdin=subprocess.DEVNULL,
+             "--guest-cid", "3", *nobody], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         )  # fmt: skip
         until(lambda: self.vhost.exists() and self.vsock.exists(), "bulkhead-vsock listens", 10)
         return self
@@ -62,19 +62,38 @@ class BareMachine:
 
     def seconds_to_answer(self) -> float:
         """From exec of QEMU to the agent's answer to Health."""
-        with Bridge(self.directory / "agent.sock", self.vsock) as bridge:
-            client = Client(str(bridge.path), AGENT, deadline=120)
-            start = time.perf_counter()
-            self.qemu = subprocess.Popen(self.arguments(), stdin=subprocess.DEVNULL)
-            answer = client.Health.future(wait_for_ready=True, metadata=[("bulkhead-secret", self.secret)])
-            while not answer.done():
-                if self.qemu.poll() is not None:
-                    raise RuntimeError(f"QEMU ended with {self.qemu.returncode}")
-                time.sleep(0.001)
-            answer.result()
+        start = time.perf_counter()
+        self.qemu = subprocess.Popen(self.arguments(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        guest = until(self._dial, "the agent listens", 120, every=0.002)
+        with Bridge(self.directory / "agent.sock", guest) as bridge:
+            client = Client(str(bridge.path), AGENT)
+            client.Health.future(metadata=[("bulkhead-secret", self.secret)]).result()
             seconds = time.perf_counter() - start
             client.close()
         return seconds
+
+    def _dial(self) -> socket.socket | None:
+        """A connection to the agent's port by the vsock device's handshake; None while nobody listens."""
+        if self.qemu.poll() is not None:
+            raise RuntimeError(f"QEMU ended with {self.qemu.returncode}")
+        guest = socket.socket(socket.AF_UNIX)
+        guest.settimeout(10)
+        try:
+            guest.connect(str(self.vsock))
+            guest.sendall(f"CONNECT {AGENT_PORT}\n".encode())
+            answer = b""
+            while not answer.endswith(b"\n"):
+                byte = guest.recv(1)
+                if not byte:
+                    break
+                answer += byte
+            if answer.startswith(b"OK"):
+                guest.settimeout(None)
+                return guest
+        except OSError:
+            pass
+        guest.close()
+        return None
 
     def arguments(self) -> list[str]:
         cpu = "max" if self.accelerator == "tcg" else "host"
@@ -100,58 +119,26 @@ class BareMachine:
 
 
 class Bridge:
-    """Lets a gRPC client reach the guest's agent: a unix socket whose connections go on to the agent's
-    port by the vsock device's handshake, tried again until the guest listens."""
+    """Lets a gRPC client, which wants a unix socket to connect to, use a connection that is there."""
 
-    def __init__(self, path: Path, vsock: Path):
-        self.path, self.vsock, self.open = path, vsock, True
+    def __init__(self, path: Path, guest: socket.socket):
+        self.path, self.guest = path, guest
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(path))
         self.listener.listen()
 
     def __enter__(self):
-        threading.Thread(target=self._accept, daemon=True).start()
+        threading.Thread(target=self._serve, daemon=True).start()
         return self
 
     def __exit__(self, *_):
-        self.open = False
-        self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
+        self.guest.close()
 
-    def _accept(self):
-        while self.open:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client):
-        while self.open:
-            guest = self._dial()
-            if guest:
-                for one, other in ((client, guest), (guest, client)):
-                    threading.Thread(target=self._copy, args=(one, other), daemon=True).start()
-                return
-            time.sleep(0.002)
-
-    def _dial(self):
-        guest = socket.socket(socket.AF_UNIX)
-        try:
-            guest.connect(str(self.vsock))
-            guest.sendall(f"CONNECT {AGENT_PORT}\n".encode())
-            answer = b""
-            while not answer.endswith(b"\n"):
-                byte = guest.recv(1)
-                if not byte:
-                    break
-                answer += byte
-            if answer.startswith(b"OK"):
-                return guest
-        except OSError:
-            pass
-        guest.close()
-        return None
+    def _serve(self):
+        client, _ = self.listener.accept()
+        threading.Thread(target=self._copy, args=(client, self.guest), daemon=True).start()
+        self._copy(self.guest, client)
 
     @staticmethod
     def _copy(source, target):

@@ -118,10 +118,11 @@ def main():
             figures.version(measure_version(node))
             say(f"Pods, {ROUNDS} rounds")
             figures.pods(measure_pods(node, image))
-            say("Pull and convert")
-            figures.pull(pulls.measure(node, registry, where, min(ROUNDS, 5)))
             say("Memory")
             figures.memory(memory.measure(node, image))
+            say("Pull and convert")
+            figures.pull(pulls.measure(node, registry, where, min(ROUNDS, 5)))
+            figures.memory({"Daemon PSS without pods, after these pulls": memory.pss(node.process.pid)})
         finally:
             left = node.close()
             registry.close()

@@ -55,9 +55,12 @@ def test_inspect_says_what_the_vm_is(node, pod, sleeper):
     assert any(container.id == sleeper.id for container in answer.containers)
 
 
-def test_console(node, pod):
-    text = node.ctl("console", pod.id[:12], check=True).stdout
-    assert text.strip()
+def test_console(node, images):
+    privileged = dict(security_context=dict(privileged=True))
+    with node.pod("talks", linux=privileged) as pod:
+        pod.output(images.plain, r"printf 'before \033[31m after\n' > /dev/ttyS0", linux=privileged)
+        text = node.ctl("console", pod.id[:12], check=True).stdout
+    assert "before" in text and "after" in text
     assert "\x1b" not in text, "control bytes of the guest don't reach the terminal"
 
 
