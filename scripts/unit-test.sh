@@ -4,6 +4,9 @@ set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
 cd "$root"
+# For the tests of the gRPC transport against C-core.
+BULKHEAD_PYTHON=$(venv_python)
+export BULKHEAD_PYTHON
 scripts/step.sh build-tests 'Building the unit tests' swift build --build-tests
 printf '==> Unit tests\n'
 # Ours are Swift Testing; without this the run would close with XCTest's "Executed 0 tests".

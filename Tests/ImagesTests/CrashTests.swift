@@ -45,7 +45,8 @@ import Testing
     #expect(test.files.allSatisfy { !$0.hasPrefix("ingest/") && !$0.hasPrefix("tmp/") })
   }
 
-  @Test(.enabled(if: getuid() == 0, "mounting a tmpfs needs root"))
+  /// Needs root, to mount a tmpfs.
+  @Test
   func aFullDiskIsSaidAndLeavesNothing() async throws {
     let image = try TestImage([["a": .noise(6_000_000, seed: 12)]])
     var content = HonestRegistry()

@@ -7,7 +7,7 @@ import Testing
 @testable import LibvirtHypervisor
 
 /// Real machines, under TCG.
-@Suite(.serialized, .enabled(if: TestNode.kernel != nil, "the guest's kernel is not built: make kernel"))
+@Suite(.serialized)
 struct MachineTests {
   @Test func aMachineHasWhatItWasGivenAndLeavesNothing() async throws {
     let hypervisor = try await TestNode.hypervisor()

@@ -46,7 +46,8 @@ enum TestNode {
   static func configuration() throws -> LibvirtConfiguration {
     var configuration = LibvirtConfiguration(
       connection: .embedded(root: path + "/libvirt"), stateDirectory: path + "/state", runDirectory: path + "/run",
-      kernel: try #require(kernel), bootImage: try bootImage.get(), vsockDevice: vsockDevice)
+      kernel: try #require(kernel, "the guest's kernel is not built: make kernel"), bootImage: try bootImage.get(),
+      vsockDevice: vsockDevice)
     configuration.accelerator = .tcg
     configuration.acceleratorReason = "tests"
     return configuration

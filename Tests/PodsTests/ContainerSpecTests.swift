@@ -1,8 +1,8 @@
 import Common
 import Foundation
-import Images
 import Testing
 
+@testable import Images
 @testable import Pods
 
 @Suite struct ContainerSpecTests {
@@ -18,23 +18,27 @@ import Testing
     return configuration
   }
 
+  /// An image's configuration, by the fields of its document.
+  private func image(_ fields: String) throws -> ImageConfig {
+    let document = """
+      {"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": []}, "config": {\(fields)}}
+      """
+    return try ImageConfig(Data(document.utf8), platform: PlatformChoice())
+  }
+
   private func build(
-    _ image: ImageConfig = ImageConfig(), _ change: (inout ContainerConfiguration) -> Void = { _ in }
+    _ image: ImageConfig, _ change: (inout ContainerConfiguration) -> Void = { _ in }
   ) throws -> [String] {
     let builder = ContainerSpecBuilder(
       pod: exampleSpec(), configuration: configuration(change), image: image, pidsLimit: 0, rlimits: [])
     return try builder.build().process.args.map { String(decoding: $0, as: UTF8.self) }
   }
 
-  private var image: ImageConfig {
-    var image = ImageConfig()
-    image.entrypoint = ["/entry"]
-    image.cmd = ["cmd"]
-    return image
-  }
+  private static let program = #""Entrypoint": ["/entry"], "Cmd": ["cmd"]"#
 
   /// The table of Kubernetes' documentation on command and args.
   @Test func commandAndArgsReplaceEntrypointAndCmd() throws {
+    let image = try image(Self.program)
     #expect(try build(image) == ["/entry", "cmd"])
     #expect(try build(image) { $0.command = ["/mine"] } == ["/mine"])
     #expect(try build(image) { $0.args = ["a"] } == ["/entry", "a"])
@@ -45,14 +49,14 @@ import Testing
       } == ["/mine", "a"])
   }
 
-  @Test func nothingToRunIsRefused() {
-    let error = #expect(throws: BulkheadError.self) { try build() }
+  @Test func nothingToRunIsRefused() throws {
+    let empty = try image("")
+    let error = #expect(throws: BulkheadError.self) { try build(empty) }
     #expect(error?.code == .invalidArgument)
   }
 
   @Test func theClientsEnvironmentGoesOverTheImagesAndMayBeAnyBytes() throws {
-    var image = image
-    image.env = [Array("A=image".utf8), Array("PATH=/x".utf8)]
+    let image = try image(#""Env": ["A=image", "PATH=/x"], "# + Self.program)
     let builder = ContainerSpecBuilder(
       pod: exampleSpec(),
       configuration: configuration { $0.environment = [.init(name: "A", value: [0xff, 0xfe])] },
@@ -65,6 +69,7 @@ import Testing
   }
 
   @Test func capabilitiesAreAddedAndDropped() throws {
+    let image = try image(Self.program)
     func bounding(_ add: [String], _ drop: [String]) throws -> Set<String> {
       let builder = ContainerSpecBuilder(
         pod: exampleSpec(), configuration: configuration { $0.capabilities = .init(add: add, drop: drop) },
@@ -79,6 +84,7 @@ import Testing
   }
 
   @Test func privilegedHasEverythingAndNoMasks() throws {
+    let image = try image(Self.program)
     let builder = ContainerSpecBuilder(
       pod: exampleSpec(),
       configuration: configuration {

@@ -1,3 +1,4 @@
+import Testing
 import AgentProtocol
 import FoundationEssentials
 import GRPCCore
@@ -17,11 +18,10 @@ struct AgentHost {
   let client: AgentClient
   var metadata: Metadata { ["bulkhead-secret": .string(Self.secret)] }
 
-  /// Whether this machine can run one.
-  static var isPossible: Bool { geteuid() == 0 && access("/usr/bin/busybox", X_OK) == 0 }
-
   /// Runs `body` with an agent whose sandbox is made, and takes everything away afterwards.
   static func run(sandbox: Bool = true, _ body: (AgentHost) async throws -> Void) async throws {
+    try #require(geteuid() == 0, "the agent's namespaces need root")
+    try #require(access("/usr/bin/busybox", X_OK) == 0, "run: apt-get install -y busybox-static")
     var template = Array("/var/tmp/bulkhead-agent-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw SystemError("mkdtemp", errno) }
     let directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)

@@ -3,7 +3,7 @@ import FoundationEssentials
 import GRPCCore
 import Testing
 
-@Suite(.enabled(if: AgentHost.isPossible), .serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(2)))
 struct ContainerTests {
   @Test func aContainerRunsAndItsOutputAndExitAreKnown() async throws {
     try await AgentHost.run { agent in

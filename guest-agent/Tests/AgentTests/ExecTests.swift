@@ -3,7 +3,7 @@ import FoundationEssentials
 import GRPCCore
 import Testing
 
-@Suite(.enabled(if: AgentHost.isPossible), .serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(2)))
 struct ExecTests {
   /// An agent with the container "c1" that sleeps.
   private func withContainer(_ body: (AgentHost) async throws -> Void) async throws {

@@ -2,7 +2,7 @@ import AgentProtocol
 import GRPCCore
 import Testing
 
-@Suite(.enabled(if: AgentHost.isPossible), .serialized, .timeLimit(.minutes(2)))
+@Suite(.serialized, .timeLimit(.minutes(2)))
 struct OutputTests {
   @Test func outputIsKeptUntilItIsAcknowledged() async throws {
     try await AgentHost.run { agent in
