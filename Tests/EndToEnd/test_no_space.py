@@ -11,14 +11,14 @@ from harness.errors import fails
 
 @pytest.fixture
 def small(own_node):
-    """A daemon whose state directory is a file system of 64 MiB."""
+    """A daemon whose state directory is a file system of 160 MiB."""
     node = own_node(start=False)
     state = node.base / "state"
     kept = state.with_name("kept")
     if state.exists():
         state.rename(kept)
     state.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=711", "none", state], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m,mode=711", "none", state], check=True)
     if kept.exists():
         subprocess.run(["cp", "-r", f"{kept}/.", state], check=True)
     node.start()
