@@ -83,19 +83,6 @@ final class LibvirtConnection: @unchecked Sendable {
     if error.code == .notFound { return nil }
     throw error
   }
-
-  /// The names of all domains that run.
-  func names() throws(BulkheadError) -> [String] {
-    var domains: UnsafeMutablePointer<OpaquePointer?>?
-    let count = virConnectListAllDomains(pointer, &domains, UInt32(VIR_CONNECT_LIST_DOMAINS_ACTIVE.rawValue))
-    guard count >= 0, let domains else { throw lastLibvirtError("listing machines") }
-    defer { free(domains) }
-    return (0..<Int(count)).compactMap { index in
-      guard let domain = domains[index] else { return nil }
-      defer { virDomainFree(domain) }
-      return virDomainGetName(domain).map { String(cString: $0) }
-    }
-  }
 }
 
 /// A domain of libvirt's. Every call blocks.

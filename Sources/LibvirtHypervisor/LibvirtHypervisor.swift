@@ -126,7 +126,9 @@ public final class LibvirtHypervisor: Hypervisor {
   public func find(_ id: MachineID) async throws -> (any VirtualMachine)? {
     if let known = machines[id], known.exitSignal.exit == nil { return known }
     let found = try await onThread(within: .seconds(30), "looking for machine \(id)") { [self] _ -> LibvirtMachine? in
-      guard let domain = try connection.find(id.text), let record = try records.load(id) else { return nil }
+      // libvirt, asked for a domain whose start was cut off, waits half a minute for a QEMU that isn't there.
+      guard ProcessIdentity.hasQEMU(id), let domain = try connection.find(id.text), let record = try records.load(id)
+      else { return nil }
       return machine(record, id: id, domain: domain)
     }
     guard let found else { return nil }
@@ -134,9 +136,8 @@ public final class LibvirtHypervisor: Hypervisor {
   }
 
   public func running() async throws -> [MachineID] {
-    try await onThread(within: .seconds(30), "listing machines") { [self] _ in
-      let ours = Set(try records.all())
-      return try connection.names().compactMap(MachineID.init).filter(ours.contains)
+    try await onThread(within: .seconds(30), "listing machines") { [records] _ in
+      try records.all().filter(ProcessIdentity.hasQEMU)
     }
   }
 

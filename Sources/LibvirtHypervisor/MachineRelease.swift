@@ -15,7 +15,9 @@ struct MachineRelease {
   func run(_ id: MachineID) throws {
     let directory = MachineDirectory(runDirectory: configuration.runDirectory, id: id)
     if let record = try records.load(id) {
-      if case .device(let device?) = record.vsock { try end(device, "vsock device") }
+      if case .device(let device) = record.vsock {
+        for process in device.map({ [$0] }) ?? unrecordedDevices(directory) { try end(process, "vsock device") }
+      }
       if let share = record.share { try end(share.server, "virtiofsd") }
       let preparation = DiskPreparation(directory: directory, uid: record.uid, gid: record.gid)
       for disk in record.machineDisks { try preparation.withdraw(disk) }
@@ -25,6 +27,16 @@ struct MachineRelease {
       try removeFile(EmbedRoot(path: root).logFile(domain: id.text))
     }
     try records.remove(id)
+  }
+
+  /// The vsock device of a daemon that was killed before it had written down which process that is: known
+  /// by the path of its socket, which is this machine's alone.
+  private func unrecordedDevices(_ directory: MachineDirectory) -> [ProcessIdentity] {
+    let argument = Array(directory.vsockSocket.utf8)[...]
+    return ProcessIdentity.running { arguments in
+      arguments.first.map { String(decoding: $0, as: UTF8.self) } == configuration.vsockDevice
+        && arguments.contains(argument)
+    }
   }
 
   private func end(_ process: ProcessIdentity, _ what: String) throws {

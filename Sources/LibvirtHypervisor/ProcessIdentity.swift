@@ -1,5 +1,7 @@
 import CLinux
 import Common
+import Foundation
+import Hypervisor
 import LinuxSystem
 
 #if canImport(Glibc)
@@ -28,6 +30,21 @@ struct ProcessIdentity: Codable, Sendable, Equatable {
     // Only now is it certain that the descriptor is not another's.
     guard Self.startTime(pid) == startTime else { return false }
     return bh_pidfd_send_signal(descriptor, number) == 0
+  }
+
+  /// The processes whose command line, program first, `matches`.
+  static func running(where matches: ([ArraySlice<UInt8>]) -> Bool) -> [ProcessIdentity] {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+    return names.compactMap { Int32($0) }.compactMap { pid in
+      guard let bytes = try? readFile("/proc/\(pid)/cmdline", limit: 64 << 10) else { return nil }
+      return matches(bytes.split(separator: 0)) ? ProcessIdentity(pid: pid) : nil
+    }
+  }
+
+  /// Whether a QEMU of libvirt's runs the machine with this id.
+  static func hasQEMU(_ id: MachineID) -> Bool {
+    let name = Array("guest=\(id),".utf8)
+    return !running { arguments in arguments.contains { $0.starts(with: name) } }.isEmpty
   }
 
   var isRunning: Bool { Self.startTime(pid) == startTime }
