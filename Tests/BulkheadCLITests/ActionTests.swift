@@ -122,13 +122,11 @@ import Testing
   try await Harness.serving { harness in
     harness.daemon.state.withLock { $0.program = .init(output: [(.stdout, "on\n")], exitCode: 0, endless: true) }
     let run = Task { try await harness.ctl("run", "x:1") }
-    while harness.daemon.state.withLock({ $0.statuses["run"]?.state != .containerRunning }) {
-      try await Task.sleep(for: .milliseconds(10))
-    }
-    try await Task.sleep(for: .milliseconds(100))
+    // Once its output has come through, however long that takes on a machine that is busy.
+    while try !harness.hasPrinted("on\n") { try await Task.sleep(for: .milliseconds(10)) }
     run.cancel()
     let outcome = try await run.value
-    #expect(outcome.code == 130)
+    #expect((outcome.code, outcome.output) == (130, "on\n"))
     #expect(harness.daemon.state.withLock { $0.pods.isEmpty && $0.removed.count == 1 })
   }
 }

@@ -34,6 +34,12 @@ final class Harness: Sendable {
     return try await withGRPCServer(transport: transport, services: [harness.daemon]) { _ in try await body(harness) }
   }
 
+  /// Whether a command, which may still run, has written exactly this to its standard output.
+  func hasPrinted(_ text: String) throws -> Bool {
+    try FileManager.default.contentsOfDirectory(atPath: directory).filter { $0.hasSuffix(".out") }
+      .contains { try String(contentsOfFile: "\(directory)/\($0)", encoding: .utf8) == text }
+  }
+
   func ctl(_ arguments: String..., environment: [String: String] = [:]) async throws -> Outcome {
     try await ctl(arguments, environment: environment)
   }
