@@ -6,7 +6,8 @@ import Common
 #endif
 
 /// A connection to libvirt, with its errors as ours. Every call blocks: make it from a thread of its
-/// own. Any thread may make any call at any time (libvirt's own promise).
+/// own. Any thread may make any call at any time (libvirt's own promise), which
+/// is why it is unchecked.
 final class LibvirtConnection: @unchecked Sendable {
   // libvirt's connection objects are thread-safe and counted by reference.
   private let pointer: OpaquePointer
@@ -85,7 +86,8 @@ final class LibvirtConnection: @unchecked Sendable {
   }
 }
 
-/// A domain of libvirt's. Every call blocks.
+/// A domain of libvirt's. Every call blocks. Unchecked, as its pointer never changes and libvirt takes calls
+/// on it from any thread.
 final class LibvirtDomain: @unchecked Sendable {
   // libvirt's domain objects are thread-safe and counted by reference.
   private let pointer: OpaquePointer

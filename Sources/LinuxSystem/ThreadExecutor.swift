@@ -58,7 +58,7 @@ private final class JobQueue: Sendable {
   }
 }
 
-/// A counting semaphore (sem_overview(7)).
+/// A counting semaphore (sem_overview(7)). Unchecked, as posting and waiting from several threads is its purpose.
 private final class Semaphore: @unchecked Sendable {
   // Only sem_post and sem_wait touch the memory, which are safe from any thread.
   private let semaphore = UnsafeMutablePointer<sem_t>.allocate(capacity: 1)

@@ -33,4 +33,5 @@ struct SafeLines {
 }
 
 /// ECMA-48: control sequences (colours, cursor), and the two-byte ones that firmware begins with.
+/// Unsafe only in name: a literal that nothing changes, of a type that is not declared Sendable.
 private nonisolated(unsafe) let escapeSequences = /\x{1b}(?:\[[0-?]*[ -\/]*[@-~]|[@-Z\\^_a-z])/
