@@ -24,10 +24,9 @@ let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let tomlKit: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
 let asyncHTTPClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
-let nio: [Target.Dependency] = [
-  .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
-  .product(name: "NIOSSL", package: "swift-nio-ssl"),
-]
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nio: [Target.Dependency] = [nioCore, nioHTTP1, .product(name: "NIOSSL", package: "swift-nio-ssl")]
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 
 let package = Package(
@@ -55,6 +54,7 @@ let package = Package(
     .systemLibrary(name: "CISAL", pkgConfig: "libisal", providers: [.apt(["libisal-dev"])]),
     .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CLibvirt", pkgConfig: "libvirt", providers: [.apt(["libvirt-dev"])]),
 
@@ -87,8 +87,10 @@ let package = Package(
         "AgentProtocol", "CLinux", "Common", "ContainerLog", "GRPCNGHTTP2", "Hypervisor", "Images", "LinuxSystem",
         "PodNetwork", grpc, grpcProtobuf, logging, subprocess, grdb,
       ]),
+    library("Streaming", ["CZlib", "Common", nioCore, nioPosix, nioHTTP1, logging, crypto]),
     library(
-      "CRIServer", ["CRI", "Common", "Hypervisor", "Images", "LinuxSystem", "OperatorAPI", "Pods", grpc, logging]),
+      "CRIServer",
+      ["CRI", "Common", "Hypervisor", "Images", "LinuxSystem", "OperatorAPI", "Pods", "Streaming", grpc, logging]),
     library(
       "LibvirtHypervisor", ["CLibvirt", "CLinux", "LinuxSystem", "Common", "Hypervisor", "VsockClient"]),
     library(
