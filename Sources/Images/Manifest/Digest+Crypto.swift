@@ -11,9 +11,8 @@ extension Common.Digest {
 
 extension SHA256.Digest {
   var contentDigest: Common.Digest {
-    guard let digest = Common.Digest(hex: hexString(self)) else {
-      preconditionFailure("SHA-256 has 32 bytes")
-    }
-    return digest
+    var bytes = InlineArray<32, UInt8>(repeating: 0)
+    for (index, byte) in zip(bytes.indices, self) { bytes[index] = byte }
+    return Common.Digest(sha256: bytes)
   }
 }

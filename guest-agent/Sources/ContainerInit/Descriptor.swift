@@ -22,9 +22,5 @@ public struct Descriptor: ~Copyable, Sendable {
 public func withPath<Result, Failure: Error>(
   _ bytes: [UInt8], _ body: (UnsafePointer<CChar>) throws(Failure) -> Result
 ) throws(Failure) -> Result {
-  let terminated = bytes.map { CChar(bitPattern: $0) } + [0]
-  return try terminated.withUnsafeBufferPointer { (buffer) throws(Failure) in
-    guard let base = buffer.baseAddress else { preconditionFailure("an array with a terminator has an address") }
-    return try body(base)
-  }
+  try body(bytes.map { CChar(bitPattern: $0) } + [0])
 }
