@@ -71,6 +71,7 @@ let package = Package(
     library("BulkheadConfiguration", path: "Sources/Configuration", ["Common", tomlKit]),
     library("Hypervisor", ["Common"]),
     library("PodNetwork", ["Common", "CLinux", "LinuxSystem"]),
+    library("PodVolumes", ["Common", "CLinux", "LinuxSystem"]),
     library("ContainerLog", ["Common", "LinuxSystem"]),
     library("OCISpec"),
     library("LayerFormat", ["Common"]),
@@ -85,7 +86,7 @@ let package = Package(
       "Pods",
       [
         "AgentProtocol", "CLinux", "Common", "ContainerLog", "GRPCNGHTTP2", "Hypervisor", "Images", "LinuxSystem",
-        "PodNetwork", grpc, grpcProtobuf, logging, subprocess, grdb,
+        "PodNetwork", "PodVolumes", grpc, grpcProtobuf, logging, subprocess, grdb,
       ]),
     library("Streaming", ["CZlib", "Common", nioCore, nioPosix, nioHTTP1, logging, crypto]),
     library(
@@ -141,6 +142,7 @@ let package = Package(
       ["AgentCore", "AgentProtocol", "ContainerInit", "CLinux", grpc, protobuf]),
     tests("CommonTests", ["Common"]),
     tests("PodNetworkTests", ["PodNetwork"]),
+    tests("PodVolumesTests", ["CLinux", "Common", "LinuxSystem", "PodVolumes"]),
     tests("ConfigurationTests", ["BulkheadConfiguration"]),
     tests("ContainerLogTests", ["ContainerLog"]),
     tests("PodsTests", ["Common", "Images", "Pods"]),

@@ -492,14 +492,55 @@ public nonisolated struct Bulkhead_Agent_V1_Mount: Sendable {
 
   public var destination: Data = Data()
 
-  /// proc, sysfs, tmpfs, devpts, mqueue, cgroup2, bind.
+  /// proc, sysfs, tmpfs, devpts, mqueue, cgroup2 or bind; or a volume of the pod's:
+  /// share   an entry of the virtiofs share with the tag `bulkhead`, plugged in before
+  /// follow  the same, a directory of the kubelet's atomic writer: shown as a copy in memory that
+  ///         follows it, so that inotify reports updates; the entry itself where it is too large
+  /// memory  a tmpfs of the pod's, made when it is first named
+  /// image   a read-only EROFS disk, plugged in before
   public var type: String = String()
 
-  /// For bind: a path in the guest. Resolved without leaving its root.
+  /// For bind: a path in the guest. Resolved without leaving its root. For share, follow and memory:
+  /// the volume's name. For image: the disk's serial.
   public var source: Data = Data()
 
   /// Mount options as the OCI runtime specification has them.
   public var options: [String] = []
+
+  /// For volumes: what of it is mounted, resolved without leaving it; empty: all.
+  public var subPath: Data = Data()
+
+  /// For memory.
+  public var memory: Bulkhead_Agent_V1_MemoryVolume {
+    get {_memory ?? Bulkhead_Agent_V1_MemoryVolume()}
+    set {_memory = newValue}
+  }
+  /// Returns true if `memory` has been explicitly set.
+  public var hasMemory: Bool {self._memory != nil}
+  /// Clears the value of `memory`. Subsequent reads from it will return its default value.
+  public mutating func clearMemory() {self._memory = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _memory: Bulkhead_Agent_V1_MemoryVolume? = nil
+}
+
+public nonisolated struct Bulkhead_Agent_V1_MemoryVolume: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// 0: the kernel's default.
+  public var sizeBytes: UInt64 = 0
+
+  /// Of its root directory.
+  public var mode: UInt32 = 0
+
+  public var uid: UInt32 = 0
+
+  public var gid: UInt32 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -603,6 +644,12 @@ public nonisolated struct Bulkhead_Agent_V1_Device: Sendable {
   public var uid: UInt32 = 0
 
   public var gid: UInt32 = 0
+
+  /// Of a disk that was plugged in before; type, major and minor are not looked at then.
+  public var serial: String = String()
+
+  /// What the container may do with it, of r, w and m; empty: all.
+  public var permissions: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1828,7 +1875,7 @@ nonisolated extension Bulkhead_Agent_V1_Rlimit: SwiftProtobuf.Message, SwiftProt
 
 nonisolated extension Bulkhead_Agent_V1_Mount: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Mount"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}destination\0\u{1}type\0\u{1}source\0\u{1}options\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}destination\0\u{1}type\0\u{1}source\0\u{1}options\0\u{3}sub_path\0\u{1}memory\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1840,12 +1887,18 @@ nonisolated extension Bulkhead_Agent_V1_Mount: SwiftProtobuf.Message, SwiftProto
       case 2: try { try decoder.decodeSingularStringField(value: &self.type) }()
       case 3: try { try decoder.decodeSingularBytesField(value: &self.source) }()
       case 4: try { try decoder.decodeRepeatedStringField(value: &self.options) }()
+      case 5: try { try decoder.decodeSingularBytesField(value: &self.subPath) }()
+      case 6: try { try decoder.decodeSingularMessageField(value: &self._memory) }()
       default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
     if !self.destination.isEmpty {
       try visitor.visitSingularBytesField(value: self.destination, fieldNumber: 1)
     }
@@ -1858,6 +1911,12 @@ nonisolated extension Bulkhead_Agent_V1_Mount: SwiftProtobuf.Message, SwiftProto
     if !self.options.isEmpty {
       try visitor.visitRepeatedStringField(value: self.options, fieldNumber: 4)
     }
+    if !self.subPath.isEmpty {
+      try visitor.visitSingularBytesField(value: self.subPath, fieldNumber: 5)
+    }
+    try { if let v = self._memory {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1866,6 +1925,53 @@ nonisolated extension Bulkhead_Agent_V1_Mount: SwiftProtobuf.Message, SwiftProto
     if lhs.type != rhs.type {return false}
     if lhs.source != rhs.source {return false}
     if lhs.options != rhs.options {return false}
+    if lhs.subPath != rhs.subPath {return false}
+    if lhs._memory != rhs._memory {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bulkhead_Agent_V1_MemoryVolume: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".MemoryVolume"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}size_bytes\0\u{1}mode\0\u{1}uid\0\u{1}gid\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.sizeBytes) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.mode) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.uid) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.gid) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.sizeBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sizeBytes, fieldNumber: 1)
+    }
+    if self.mode != 0 {
+      try visitor.visitSingularUInt32Field(value: self.mode, fieldNumber: 2)
+    }
+    if self.uid != 0 {
+      try visitor.visitSingularUInt32Field(value: self.uid, fieldNumber: 3)
+    }
+    if self.gid != 0 {
+      try visitor.visitSingularUInt32Field(value: self.gid, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Bulkhead_Agent_V1_MemoryVolume, rhs: Bulkhead_Agent_V1_MemoryVolume) -> Bool {
+    if lhs.sizeBytes != rhs.sizeBytes {return false}
+    if lhs.mode != rhs.mode {return false}
+    if lhs.uid != rhs.uid {return false}
+    if lhs.gid != rhs.gid {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2025,7 +2131,7 @@ nonisolated extension Bulkhead_Agent_V1_Namespaces: SwiftProtobuf.Message, Swift
 
 nonisolated extension Bulkhead_Agent_V1_Device: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Device"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}path\0\u{1}type\0\u{1}major\0\u{1}minor\0\u{3}file_mode\0\u{1}uid\0\u{1}gid\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}path\0\u{1}type\0\u{1}major\0\u{1}minor\0\u{3}file_mode\0\u{1}uid\0\u{1}gid\0\u{1}serial\0\u{1}permissions\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2040,6 +2146,8 @@ nonisolated extension Bulkhead_Agent_V1_Device: SwiftProtobuf.Message, SwiftProt
       case 5: try { try decoder.decodeSingularUInt32Field(value: &self.fileMode) }()
       case 6: try { try decoder.decodeSingularUInt32Field(value: &self.uid) }()
       case 7: try { try decoder.decodeSingularUInt32Field(value: &self.gid) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.serial) }()
+      case 9: try { try decoder.decodeSingularStringField(value: &self.permissions) }()
       default: break
       }
     }
@@ -2067,6 +2175,12 @@ nonisolated extension Bulkhead_Agent_V1_Device: SwiftProtobuf.Message, SwiftProt
     if self.gid != 0 {
       try visitor.visitSingularUInt32Field(value: self.gid, fieldNumber: 7)
     }
+    if !self.serial.isEmpty {
+      try visitor.visitSingularStringField(value: self.serial, fieldNumber: 8)
+    }
+    if !self.permissions.isEmpty {
+      try visitor.visitSingularStringField(value: self.permissions, fieldNumber: 9)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -2078,6 +2192,8 @@ nonisolated extension Bulkhead_Agent_V1_Device: SwiftProtobuf.Message, SwiftProt
     if lhs.fileMode != rhs.fileMode {return false}
     if lhs.uid != rhs.uid {return false}
     if lhs.gid != rhs.gid {return false}
+    if lhs.serial != rhs.serial {return false}
+    if lhs.permissions != rhs.permissions {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -4,8 +4,13 @@
 #include <linux/capability.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <linux/securebits.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -18,6 +23,7 @@ int bh_set_child_subreaper(void) { return prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0,
 
 const int bh_CLONE_NEWNET = CLONE_NEWNET;
 const int bh_CLONE_NEWNS = CLONE_NEWNS;
+const int bh_CLONE_FS = CLONE_FS;
 int bh_unshare(int flags) { return unshare(flags); }
 int bh_setns(int fd, int type) { return setns(fd, type); }
 int bh_bind_mount(const char *source, const char *target) { return mount(source, target, NULL, MS_BIND, NULL); }
@@ -25,6 +31,48 @@ int bh_make_mounts_slave(void) { return mount(NULL, "/", NULL, MS_REC | MS_SLAVE
 int bh_mount_tmpfs(const char *target, const char *options) {
   return mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, options);
 }
+int bh_open_path(const char *path, int directory) {
+  return open(path, O_PATH | O_CLOEXEC | (directory ? O_DIRECTORY : 0));
+}
+int bh_clone_mounts(int fd, int recursive) {
+  return open_tree(fd, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0));
+}
+int bh_attach_mount(int tree, int target) {
+  return move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+int bh_set_mount(int fd, uint64_t set, uint64_t clear, uint64_t propagation, int recursive) {
+  struct mount_attr attributes = {.attr_set = set, .attr_clr = clear, .propagation = propagation};
+  return mount_setattr(fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &attributes, sizeof attributes);
+}
+uint64_t bh_mount_id(int fd) {
+  struct statx status;
+  if (statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &status) != 0 || !(status.stx_mask & STATX_MNT_ID)) return 0;
+  return status.stx_mnt_id;
+}
+int bh_is_mount_root(int fd) {
+  struct statx status;
+  return statx(fd, "", AT_EMPTY_PATH, 0, &status) == 0 && (status.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+int bh_filesystem(int fd, struct bh_filesystem *filesystem) {
+  struct statfs status;
+  if (fstatfs(fd, &status) != 0) return -1;
+  filesystem->type = (int64_t)status.f_type;
+  filesystem->bytes = (uint64_t)status.f_blocks * (uint64_t)status.f_bsize;
+  filesystem->flags = (uint64_t)status.f_flags;
+  return 0;
+}
+int bh_block_device(int fd, uint64_t *bytes, uint32_t *block) {
+  int size = 0;
+  if (ioctl(fd, BLKGETSIZE64, bytes) != 0 || ioctl(fd, BLKSSZGET, &size) != 0) return -1;
+  *block = (uint32_t)size;
+  return 0;
+}
+uint64_t bh_device_major(dev_t device) { return major(device); }
+uint64_t bh_device_minor(dev_t device) { return minor(device); }
+int bh_keep_capabilities_across_users(void) {
+  return prctl(PR_SET_SECUREBITS, (unsigned long)SECBIT_NO_SETUID_FIXUP, 0, 0, 0);
+}
+
 int bh_detach_mount(const char *target) { return umount2(target, MNT_DETACH); }
 
 ssize_t bh_copy_file_range(int from, off_t *from_offset, int to, off_t *to_offset, size_t length) {

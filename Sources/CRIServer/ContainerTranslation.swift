@@ -7,7 +7,7 @@ import Pods
 func containerConfiguration(_ config: Runtime_V1_ContainerConfig) throws(BulkheadError) -> ContainerConfiguration {
   let security = config.linux.securityContext
   try refuseUnsupported(config)
-  return ContainerConfiguration(
+  var configuration = ContainerConfiguration(
     name: try Validation.name(config.metadata.name, "config.metadata.name"), attempt: config.metadata.attempt,
     image: try Validation.name(config.image.image, "config.image.image", limit: 1024),
     userSpecifiedImage: config.image.userSpecifiedImage,
@@ -25,18 +25,13 @@ func containerConfiguration(_ config: Runtime_V1_ContainerConfig) throws(Bulkhea
     readonlyPaths: try paths(security.readonlyPaths, DefaultPaths.readonly), seccomp: try seccomp(security),
     pidMode: try pidMode(security.namespaceOptions), ipcMode: try ipcMode(security.namespaceOptions),
     resources: try containerResources(config.linux.resources), stopSignal: try stopSignalNumber(config.stopSignal))
+  configuration.mounts = try volumeMounts(config.mounts)
+  configuration.devices = try hostDevices(config)
+  return configuration
 }
 
 private func refuseUnsupported(_ config: Runtime_V1_ContainerConfig) throws(BulkheadError) {
   let security = config.linux.securityContext
-  if let mount = config.mounts.first {
-    throw BulkheadError(
-      .unimplemented, "volumes are not supported yet: remove the mount at \(printable(mount.containerPath, limit: 128))"
-    )
-  }
-  if !config.devices.isEmpty || !config.cdiDevices.isEmpty {
-    throw BulkheadError(.unimplemented, "devices of the host are not supported: remove them from the container")
-  }
   if security.hasApparmor, security.apparmor.profileType == .localhost {
     throw BulkheadError(.unimplemented, "AppArmor profiles are not supported: the guest's kernel has no AppArmor")
   }
@@ -191,6 +186,7 @@ extension Runtime_V1_ContainerStatus {
     labels = container.configuration.labels
     annotations = container.configuration.annotations
     logPath = container.logPath
+    mounts = container.configuration.mounts.map(Runtime_V1_Mount.init)
     resources.linux = .init(container.configuration.resources)
     user.linux.uid = Int64(container.user.uid)
     user.linux.gid = Int64(container.user.gid)

@@ -77,7 +77,8 @@ public struct RuntimeService: Runtime_V1_RuntimeService.SimpleServiceProtocol {
       ]
       $0.runtimeHandlers = ["", RuntimeHandlers.name].map { name in
         .with {
-          $0.name = name; $0.features = .init()
+          $0.name = name
+          $0.features.recursiveReadOnlyMounts = true
         }
       }
       $0.features.supplementalGroupsPolicy = true

@@ -68,6 +68,7 @@ public struct Configuration: Sendable, Equatable {
     public var logLineMax = ByteCount(bytes: 16384)
     public var resourceLimits = [ResourceLimit(name: "nofile", soft: 1024, hard: 524_288)]
     public var stopTimeout = Duration.seconds(10)
+    public var bidirectionalMounts = BidirectionalMounts.refuse
   }
 
   public struct Libexec: Sendable, Equatable {
@@ -99,6 +100,12 @@ public enum HypervisorMode: String, Sendable, CaseIterable {
 
 public enum AcceleratorChoice: String, Sendable, CaseIterable {
   case auto, kvm, tcg
+}
+
+/// What becomes of mounts with mountPropagation Bidirectional.
+public enum BidirectionalMounts: String, Sendable, CaseIterable {
+  case refuse
+  case hostToContainer = "host_to_container"
 }
 
 /// A limit that every container starts with (setrlimit(2)).

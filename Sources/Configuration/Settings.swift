@@ -48,6 +48,10 @@ extension Setting {
       "container", "stop_timeout", \.container.stopTimeout, .duration(0...3_600_000),
       "How long a container has to end after its stop signal where nobody said otherwise, as when its pod is removed."
     ),
+    .value(
+      "container", "bidirectional_mounts", \.container.bidirectionalMounts, .choice(),
+      "Mounts made in a VM can't reach the host. refuse: a container that asks for that (mountPropagation "
+        + "Bidirectional) is not created. host_to_container: it gets the host's mounts, and the host none of its."),
   ]
 
   private static let libexec: [Setting] = [

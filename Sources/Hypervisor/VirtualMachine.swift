@@ -32,7 +32,9 @@ public protocol VirtualMachine: Sendable {
   /// Hot-plugs a read-only or writable disk. It is in the guest, findable by its serial, soon after.
   func attach(_ disk: MachineDisk) async throws
 
-  /// Starts virtiofsd for this directory and hot-plugs the share; the guest mounts it by its tag.
+  /// Starts virtiofsd for this directory and hot-plugs the share; the guest mounts it by its tag. One a
+  /// machine; nothing to do if it is there already, whichever daemon plugged it in. A machine whose
+  /// virtiofsd ends is ended: its guest would wait for it for ever.
   func attach(_ share: MachineShare) async throws
 
   /// Powers the machine off without asking the guest, and returns when its process has gone.
@@ -122,6 +124,9 @@ public struct MachineDisk: Sendable, Equatable {
   /// only for read-only disks.
   public var extents: [Extent]
   public var readonly: Bool
+  /// Whether the one extent is a block device of the host's, which outlives the machine: what the guest
+  /// flushes is on it.
+  public var isDevice: Bool
 
   public struct Extent: Sendable, Equatable {
     public var path: String
@@ -133,10 +138,11 @@ public struct MachineDisk: Sendable, Equatable {
     }
   }
 
-  public init(serial: String, extents: [Extent], readonly: Bool) {
+  public init(serial: String, extents: [Extent], readonly: Bool, isDevice: Bool = false) {
     self.serial = serial
     self.extents = extents
     self.readonly = readonly
+    self.isDevice = isDevice
   }
 }
 
@@ -161,6 +167,8 @@ public enum MachineExit: Sendable, Equatable {
   case guestPanicked
   /// The QEMU process ended by itself or was killed.
   case processDied
+  /// virtiofsd ended, and the machine was ended for it.
+  case shareServerDied
 }
 
 /// A machine as the host sees it.
@@ -168,6 +176,8 @@ public struct MachineStatus: Sendable {
   public var accelerator: Accelerator
   public var qemuPID: Int32?
   public var vsockDevicePID: Int32?
+  /// virtiofsd's, where there is a share.
+  public var shareServerPID: Int32?
   public var vcpus: Int
   public var memory: ByteCount
   /// Resident set of the QEMU process.

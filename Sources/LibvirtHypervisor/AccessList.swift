@@ -30,6 +30,7 @@ struct AccessList: Equatable {
   private static let version: UInt32 = 2
   private static let noID = UInt32.max
   static let read: UInt16 = 4
+  static let write: UInt16 = 2
 
   /// What a file without a list has: its mode.
   init(mode: mode_t) {
@@ -63,10 +64,10 @@ struct AccessList: Equatable {
   /// Whether `user` is named.
   func names(user: UInt32) -> Bool { entries.contains { $0.tag == Tag.user && $0.id == user } }
 
-  /// Lets `user` read, and nobody else any more than before.
-  mutating func allowReading(user: UInt32) {
+  /// Lets `user` read, or do what `permissions` say, and nobody else any more than before.
+  mutating func allow(user: UInt32, _ permissions: UInt16 = AccessList.read) {
     removeEntry(user: user)
-    entries.append(Entry(tag: Tag.user, permissions: Self.read, id: user))
+    entries.append(Entry(tag: Tag.user, permissions: permissions, id: user))
     updateMask()
   }
 
@@ -111,7 +112,12 @@ enum FileAccess {
 
   /// Lets `user` read the file. Idempotent.
   static func grantReading(of path: String, to user: UInt32) throws(SystemError) {
-    try change(path) { $0.allowReading(user: user) }
+    try change(path) { $0.allow(user: user) }
+  }
+
+  /// Lets `user` read and write the file, a device. Idempotent.
+  static func grantWriting(of path: String, to user: UInt32) throws(SystemError) {
+    try change(path) { $0.allow(user: user, AccessList.read | AccessList.write) }
   }
 
   /// Takes it away again. A file that has gone, or that the user was not named in, is no failure.

@@ -1,3 +1,4 @@
+import CLinux
 import Common
 import Hypervisor
 import LinuxSystem
@@ -15,6 +16,7 @@ struct DiskPreparation: Sendable {
   /// A read-only disk's files stay root's, and the user may read them; a writable disk's file becomes
   /// the user's.
   func prepare(_ disk: MachineDisk, unit: Int) throws -> DomainDisk {
+    if disk.isDevice { return try prepareDevice(disk, unit: unit) }
     var isWholeFile = disk.extents.count == 1
     for extent in disk.extents {
       let size = try fileSize(extent.path, of: disk)
@@ -45,9 +47,33 @@ struct DiskPreparation: Sendable {
     return DomainDisk(serial: disk.serial, path: descriptor, format: .vmdk, readonly: true, unit: unit)
   }
 
+  /// A block device keeps its owner; the user is named in its access list.
+  private func prepareDevice(_ disk: MachineDisk, unit: Int) throws -> DomainDisk {
+    guard disk.extents.count == 1, let path = disk.extents.first?.path else {
+      throw BulkheadError(.invalidArgument, "disk \(disk.serial): a device is one extent")
+    }
+    let file = try systemCall("open", subject: printable(path)) { open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) }
+    defer { close(file) }
+    var (size, block): (UInt64, UInt32) = (0, 0)
+    try systemCall("ioctl", subject: printable(path)) { bh_block_device(file, &size, &block) }
+    if disk.readonly {
+      try FileAccess.grantReading(of: path, to: uid)
+    } else {
+      try FileAccess.grantWriting(of: path, to: uid)
+    }
+    return DomainDisk(
+      serial: disk.serial, path: path, format: .raw, readonly: disk.readonly, unit: unit, deviceBlockSize: block)
+  }
+
   /// Idempotent; files that have gone meanwhile are no failure. `others` are the machine's disks that
   /// stay: files that they share with this one stay readable.
   func withdraw(_ disk: MachineDisk, others: [MachineDisk] = []) throws {
+    if disk.isDevice {
+      for extent in disk.extents where !others.contains(where: { $0.extents.contains { $0.path == extent.path } }) {
+        try FileAccess.revoke(extent.path, from: uid)
+      }
+      return
+    }
     guard disk.readonly else {
       for extent in disk.extents where access(extent.path, F_OK) == 0 {
         try systemCall("chown", subject: extent.path) { chown(extent.path, 0, 0) }

@@ -39,6 +39,8 @@ struct DomainDisk: Sendable, Equatable {
   var readonly: Bool
   /// Its logical unit on the one SCSI target that there is.
   var unit: Int
+  /// The logical block size of a block device; nil for a file.
+  var deviceBlockSize: UInt32?
 }
 
 /// A virtiofs share, served at a socket.

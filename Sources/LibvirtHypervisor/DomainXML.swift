@@ -143,16 +143,8 @@ extension DomainDisk {
   /// As a device of a new machine, and as what is plugged into a running one.
   var element: XMLTag {
     var children = [
-      // A writable disk never outlives its pod, so nothing waits for the host's disk.
-      XMLTag(
-        "driver",
-        readonly
-          ? ["name": "qemu", "type": format.rawValue, "io": "threads"]
-          : [
-            "name": "qemu", "type": format.rawValue, "cache": "unsafe", "io": "threads", "discard": "unmap",
-            "detect_zeroes": "unmap",
-          ]),
-      XMLTag("source", ["file": path]),
+      XMLTag("driver", driver),
+      XMLTag("source", [deviceBlockSize == nil ? "file" : "dev": path]),
       XMLTag("target", ["dev": targetName, "bus": "scsi"]),
       XMLTag("serial", text: serial),
     ]
@@ -160,7 +152,21 @@ extension DomainDisk {
     children.append(
       XMLTag(
         "address", ["type": "drive", "controller": "0", "bus": "0", "target": "0", "unit": "\(unit)"]))
-    return XMLTag("disk", ["type": "file", "device": "disk"], children)
+    if let deviceBlockSize { children.append(XMLTag("blockio", ["logical_block_size": "\(deviceBlockSize)"])) }
+    return XMLTag("disk", ["type": deviceBlockSize == nil ? "file" : "block", "device": "disk"], children)
+  }
+
+  private var driver: KeyValuePairs<String, String> {
+    if deviceBlockSize != nil {
+      // Past the host's page cache: what the guest has flushed is on the device, and others may look at it.
+      return ["name": "qemu", "type": format.rawValue, "cache": "none", "io": "threads", "discard": "unmap"]
+    }
+    if readonly { return ["name": "qemu", "type": format.rawValue, "io": "threads"] }
+    // A writable file never outlives its pod, so nothing waits for the host's disk.
+    return [
+      "name": "qemu", "type": format.rawValue, "cache": "unsafe", "io": "threads", "discard": "unmap",
+      "detect_zeroes": "unmap",
+    ]
   }
 
   /// sda ... sdz, sdaa ...: what libvirt tells disks apart by; the guest names them as it likes.

@@ -101,6 +101,13 @@ final class LibvirtDomain: @unchecked Sendable {
     }
   }
 
+  /// Whether a share with this tag is plugged in.
+  func hasShare(tag: String) throws(BulkheadError) -> Bool {
+    guard let text = virDomainGetXMLDesc(pointer, 0) else { throw lastLibvirtError("describing the machine") }
+    defer { free(text) }
+    return String(cString: text).contains("<target dir='\(tag)'/>")
+  }
+
   /// Ends it without asking the guest. One that has ended already is no failure.
   func destroy() throws {
     try OrphanReaper.reaping {

@@ -46,6 +46,7 @@ final class LibvirtMachine: VirtualMachine {
   /// Begins to watch the machine's processes. A machine whose QEMU has gone already ends at once.
   func watch() throws {
     if case .device(let device?) = state.withLock({ $0.vsock }) { try environment.watcher.watch(device.pid) {} }
+    if let server = state.withLock({ $0.share?.server }) { try watch(server) }
     guard let qemu else {
       exitSignal.handle(.processEnded)
       exitSignal.handle(.reasonOverdue)
@@ -94,24 +95,7 @@ final class LibvirtMachine: VirtualMachine {
 
   func attach(_ share: MachineShare) async throws {
     try share.check()
-    try await plug("plugging share \(share.tag) into \(displayName)") { machine in
-      guard machine.state.withLock({ $0.share == nil }) else {
-        throw BulkheadError(.failedPrecondition, "\(machine.displayName) has a share already, and room for one")
-      }
-      let server = try ShareServer.start(
-        program: machine.environment.virtiofsd, sharing: share.directory, at: machine.directory.shareSocket,
-        owner: machine.state.withLock { ($0.uid, $0.gid) })
-      try machine.environment.watcher.watch(server.pid) {}
-      do {
-        try machine.change { $0.share = MachineRecord.Share(tag: share.tag, server: server) }
-        try machine.domain.attach(
-          DomainShare(tag: share.tag, socketPath: machine.directory.shareSocket).element.rendered())
-      } catch {
-        server.signal(SIGKILL)
-        try machine.change { $0.share = nil }
-        throw error
-      }
-    }
+    try await plug("plugging share \(share.tag) into \(displayName)") { try $0.plug(share) }
   }
 
   func destroy() async throws {
@@ -129,11 +113,13 @@ final class LibvirtMachine: VirtualMachine {
     var vsockDevice: Int32?
     if case .device(let device?) = record.vsock, device.isRunning { vsockDevice = device.pid }
     let running = qemu.flatMap { $0.isRunning ? $0.pid : nil }
-    return MachineStatus(
+    var status = MachineStatus(
       accelerator: record.accelerator, qemuPID: running, vsockDevicePID: vsockDevice, vcpus: record.vcpus,
       memory: ByteCount(bytes: record.memoryBytes),
       qemuResident: running.map(ProcessIdentity.residentMemory) ?? ByteCount(bytes: 0), disks: record.machineDisks,
       consolePath: directory.console)
+    if let server = record.share?.server, server.isRunning { status.shareServerPID = server.pid }
+    return status
   }
 
   /// Blocks until libvirt, too, knows the machine to be gone.
@@ -164,6 +150,49 @@ final class LibvirtMachine: VirtualMachine {
       }
     } catch {
       throw withConsole(BulkheadError.wrapping(error, doing))
+    }
+  }
+
+  private func plug(_ share: MachineShare) throws {
+    if let known = state.withLock({ $0.share }) {
+      guard known.tag == share.tag, known.directory == share.directory else {
+        throw BulkheadError(.failedPrecondition, "\(displayName) has a share already, and room for one")
+      }
+      if known.plugged { return }
+      // A former daemon was killed while it plugged it in.
+      if try domain.hasShare(tag: share.tag) { return try change { $0.share?.plugged = true } }
+      for server in known.server.map({ [$0] }) ?? ShareServer.running(sharing: known.directory) {
+        server.signal(SIGKILL)
+      }
+    }
+    try change { $0.share = MachineRecord.Share(tag: share.tag, directory: share.directory) }
+    var server: ProcessIdentity?
+    do {
+      let started = try ShareServer.start(
+        program: environment.virtiofsd, sharing: share.directory, at: directory.shareSocket,
+        owner: state.withLock { ($0.uid, $0.gid) })
+      server = started
+      try change { $0.share?.server = started }
+      try domain.attach(DomainShare(tag: share.tag, socketPath: directory.shareSocket).element.rendered())
+      try change { $0.share?.plugged = true }
+      try watch(started)
+    } catch {
+      server?.signal(SIGKILL)
+      try change { $0.share = nil }
+      throw error
+    }
+  }
+
+  /// A guest whose virtiofsd has gone waits for it and can't be talked out of it.
+  private func watch(_ server: ProcessIdentity) throws {
+    try environment.watcher.watch(server.pid) { [weak self] in
+      Task {
+        // It ends with QEMU, too, and is then only faster to be seen.
+        try? await Task.sleep(for: .milliseconds(200))
+        guard let self, let qemu = self.qemu, qemu.isRunning else { return }
+        self.exitSignal.handle(.shareServerEnded)
+        qemu.signal(SIGKILL)
+      }
     }
   }
 

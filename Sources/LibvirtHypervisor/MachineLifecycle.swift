@@ -19,6 +19,8 @@ struct MachineLifecycle: Equatable {
     case destroyRequested
     case stopReported(LibvirtConnection.StopReason)
     case processEnded
+    /// virtiofsd has gone, and we are about to end the machine.
+    case shareServerEnded
     /// Nobody said why in time.
     case reasonOverdue
   }
@@ -26,12 +28,15 @@ struct MachineLifecycle: Equatable {
   mutating func handle(_ event: Event) {
     switch (state, event) {
     case (.running, .destroyRequested): state = .running(reason: .destroyed)
+    case (.running(nil), .shareServerEnded): state = .running(reason: .shareServerDied)
     case (.running(nil), .stopReported(let reason)): state = .running(reason: MachineExit(reason))
     case (.running(nil), .processEnded): state = .processGone
     case (.running(let reason?), .processEnded): state = .stopped(reason)
     case (.processGone, .stopReported(let reason)): state = .stopped(MachineExit(reason))
     case (.processGone, .destroyRequested), (.processGone, .reasonOverdue): state = .stopped(.processDied)
-    case (.running, .stopReported), (.running, .reasonOverdue), (.processGone, .processEnded), (.stopped, _): break
+    case (.running, .stopReported), (.running, .reasonOverdue), (.running, .shareServerEnded),
+      (.processGone, .processEnded), (.processGone, .shareServerEnded), (.stopped, _):
+      break
     }
   }
 }

@@ -25,13 +25,17 @@ struct MachineRecord: Codable, Sendable, Equatable {
 
   struct Share: Codable, Sendable, Equatable {
     var tag: String
-    var server: ProcessIdentity
+    var directory: String
+    /// Nil until it runs.
+    var server: ProcessIdentity?
+    var plugged = false
   }
 
   struct Disk: Codable, Sendable, Equatable {
     var serial: String
     var unit: Int
     var readonly: Bool
+    var isDevice = false
     var extents: [Extent]
 
     struct Extent: Codable, Sendable, Equatable {
@@ -51,7 +55,7 @@ struct MachineRecord: Codable, Sendable, Equatable {
       MachineDisk(
         serial: disk.serial,
         extents: disk.extents.map { .init(path: $0.path, size: ByteCount(bytes: $0.size)) },
-        readonly: disk.readonly)
+        readonly: disk.readonly, isDevice: disk.isDevice)
     }
   }
 }
@@ -59,7 +63,7 @@ struct MachineRecord: Codable, Sendable, Equatable {
 extension MachineRecord.Disk {
   init(_ disk: MachineDisk, unit: Int) {
     self.init(
-      serial: disk.serial, unit: unit, readonly: disk.readonly,
+      serial: disk.serial, unit: unit, readonly: disk.readonly, isDevice: disk.isDevice,
       extents: disk.extents.map { Extent(path: $0.path, size: $0.size.bytes) })
   }
 }

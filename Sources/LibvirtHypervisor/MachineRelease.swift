@@ -18,7 +18,11 @@ struct MachineRelease {
       if case .device(let device) = record.vsock {
         for process in device.map({ [$0] }) ?? unrecordedDevices(directory) { try end(process, "vsock device") }
       }
-      if let share = record.share { try end(share.server, "virtiofsd") }
+      if let share = record.share {
+        for process in share.server.map({ [$0] }) ?? ShareServer.running(sharing: share.directory) {
+          try end(process, "virtiofsd")
+        }
+      }
       let preparation = DiskPreparation(directory: directory, uid: record.uid, gid: record.gid)
       for disk in record.machineDisks { try preparation.withdraw(disk) }
     }

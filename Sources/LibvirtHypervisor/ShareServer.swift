@@ -10,7 +10,8 @@ import LinuxSystem
 /// capabilities). Not by libvirt, whose version 9.0 crashes on it where a machine has no cgroup of
 /// libvirt's making. It goes on when the daemon ends, and ends when QEMU does.
 enum ShareServer {
-  /// Returns as soon as the socket is there, which is before virtiofsd is: a connection waits for it.
+  /// Returns as soon as the socket is there, which is before virtiofsd is: a connection waits for it. Changes
+  /// the calling thread: it must end afterwards.
   static func start(
     program: String, sharing directory: String, at socketPath: String, owner: (uid: UInt32, gid: UInt32)
   ) throws -> ProcessIdentity {
@@ -24,14 +25,27 @@ enum ShareServer {
     }
     let listener = try listen(at: socketPath, owner: owner)
     defer { close(listener) }
+    // It makes files as the user who asks, but that user has no supplementary groups then: a directory that is
+    // writable by one (Kubernetes' fsGroup) would refuse him. The guest's kernel has checked already, so it
+    // keeps its capabilities while it does so.
+    try systemCall("prctl") { bh_keep_capabilities_across_users() }
     let pid = try spawnProcess(
-      program, ["--fd=3", "-f", "-o", "source=\(directory),xattr,log_level=err"], output: nil, passing: listener)
+      program, ["--fd=3", "-f", "-o", "\(source(directory)),announce_submounts,xattr,log_level=err"], output: nil,
+      passing: listener)
     guard let identity = ProcessIdentity(pid: pid) else {
       waitpid(pid, nil, 0)
       throw BulkheadError(.unavailable, "\(program) ended at once")
     }
     return identity
   }
+
+  /// Those of a daemon that was killed before it had written down which process that is.
+  static func running(sharing directory: String) -> [ProcessIdentity] {
+    let option = Array("\(source(directory)),".utf8)
+    return ProcessIdentity.running { arguments in arguments.contains { $0.starts(with: option) } }
+  }
+
+  private static func source(_ directory: String) -> String { "source=\(directory)" }
 
   private static func listen(at path: String, owner: (uid: UInt32, gid: UInt32)) throws(SystemError) -> Int32 {
     var address = sockaddr_un()

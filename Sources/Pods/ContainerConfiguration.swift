@@ -35,6 +35,8 @@ public struct ContainerConfiguration: Sendable, Codable, Equatable {
   public var resources: ContainerResources
   /// Signal number from the CRI; nil: the image's, else SIGTERM.
   public var stopSignal: Int32?
+  public var mounts: [VolumeMount] = []
+  public var devices: [HostDevice] = []
 
   public struct EnvironmentVariable: Sendable, Codable, Equatable {
     public var name: String

@@ -1,6 +1,7 @@
 import Common
 import Foundation
 import GRDB
+import PodVolumes
 
 /// Something that a pod has outside the daemon. Its row is committed before it is made and deleted
 /// after it is released, so that no crash can leave one that nobody knows (docs/design.md, "State").
@@ -10,6 +11,10 @@ enum PodResource: Codable, Equatable, Sendable {
   case networkNamespace(path: String)
   case scratchDisk(path: String)
   case machine
+  /// The directory that virtiofsd shows to the guest, and virtiofsd with the machine.
+  case share(path: String)
+  /// Something in it.
+  case volume(share: String, ShareEntry)
 }
 
 /// A pod as the database keeps it.
@@ -35,6 +40,8 @@ struct ContainerRecord: Codable, Sendable {
   var logPath: String
   var user: ResolvedUser
   var stopSignal: Int32
+  /// Names of the share's entries that it has mounted.
+  var shareEntries: Set<String> = []
 }
 
 /// The state database: pods, containers and resources, in SQLite with write-ahead log and
@@ -118,6 +125,17 @@ struct Journal: Sendable {
     try await write("record pod \(id.short)") { database in
       try database.execute(
         sql: "UPDATE pod SET record = ? WHERE id = ?", arguments: [try Journal.encode(record), id.text])
+    }
+  }
+
+  /// Commits what a pod is about to have beside what it has, in one transaction.
+  func add(_ resources: [PodResource], to id: PodID) async throws {
+    try await write("record what pod \(id.short) is about to get") { database in
+      for resource in resources {
+        try database.execute(
+          sql: "INSERT INTO resource (pod, resource) VALUES (?, ?)",
+          arguments: [id.text, try Journal.encode(resource)])
+      }
     }
   }
 

@@ -35,6 +35,8 @@ public struct PodsConfiguration: Sendable {
   public var rlimits: [(type: String, soft: UInt64, hard: UInt64)]
   /// Bytes after which a log line is split.
   public var logLineMaximum: Int
+  /// Whether mounts that should propagate both ways are made as if from the host to the container alone.
+  public var lowersBidirectionalMounts = false
 
   public init(
     stateDirectory: String, runDirectory: String, bootTimeout: Duration, scratchSize: ByteCount, defaultVCPUs: Int,
@@ -57,6 +59,7 @@ public struct PodsConfiguration: Sendable {
   }
 
   func podDirectory(_ id: PodID) -> String { "\(runDirectory)/pods/\(id)" }
+  func shareDirectory(_ id: PodID) -> String { "\(runDirectory)/shares/\(id)" }
   func networkNamespace(_ id: PodID) -> String { "\(runDirectory)/netns/\(id)" }
   func scratchDisk(_ id: PodID) -> String { "\(stateDirectory)/scratch/\(id).img" }
 }

@@ -14,8 +14,17 @@ extension Pod {
       pidsLimit: services.configuration.pidsLimit,
       rlimits: services.configuration.rlimits.map { .init(type: $0.type, soft: $0.soft, hard: $0.hard) })
     let id = ContainerID.random()
-    let spec = try builder.build()
-    let saved = try newRecord(configuration, image)
+    var spec = try builder.build()
+    var saved = try newRecord(configuration, image)
+    do {
+      let volumes = try await prepareVolumes(of: id, configuration, running)
+      spec.mounts += volumes.mounts
+      spec.linux.devices += volumes.devices
+      saved.shareEntries = volumes.entries
+    } catch {
+      await releaseVolumes(of: id)
+      throw error
+    }
     let container = Container(id: id, podID: self.id, record: saved, services: services, logger: logger)
     containers[id] = container
     do {
@@ -28,6 +37,7 @@ extension Pod {
       try await container.create(request, agent: running.agent)
     } catch {
       containers[id] = nil
+      await releaseVolumes(of: id)
       throw error
     }
     return id
@@ -60,7 +70,7 @@ extension Pod {
   }
 
   /// The serial of the image's disk, once the machine has it.
-  private func imageDisk(_ image: Digest, on machine: any VirtualMachine) async throws -> String {
+  func imageDisk(_ image: Digest, on machine: any VirtualMachine) async throws -> String {
     if let disk = disks[image] { return try await disk.value }
     try services.images.retain(image, by: id.text)
     usedImages.insert(image)
@@ -98,6 +108,7 @@ extension Pod {
     if case .ready(let running) = life { agent = running.agent }
     try await container.remove(agent: agent)
     containers[id] = nil
+    await releaseVolumes(of: id)
   }
 
   func reopenLog(_ id: ContainerID) async throws { try await container(id).reopenLog() }

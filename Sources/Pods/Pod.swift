@@ -6,6 +6,7 @@ import Images
 import LinuxSystem
 import Logging
 import PodNetwork
+import PodVolumes
 
 /// One pod: its virtual machine, its connection to the agent, its containers. Run, stop and remove are
 /// serial; calls to containers run beside them and fail once the machine is gone.
@@ -24,6 +25,14 @@ actor Pod {
   /// Hot-plugged image disks by image, joined by whoever needs the same one.
   var disks: [Digest: Task<String, any Error>] = [:]
   private let operations = OperationQueue()
+  /// Volumes are made and released one at a time (Pod+Volumes.swift).
+  let volumeOperations = OperationQueue()
+  /// Names of the share's entries that containers use.
+  var volumeUsers: [ContainerID: Set<String>] = [:]
+  /// Entries that are known not to be read-only on the host.
+  var writableEntries: Set<String> = []
+  /// Whether this daemon has seen to it that the machine has the share.
+  var sharePlugged = false
 
   /// What a pod has depends on where it is in its life.
   enum Life {
@@ -193,6 +202,23 @@ actor Pod {
 
   // MARK: - Resources
 
+  var held: [PodResource] { resources }
+
+  func holds(_ resource: PodResource) -> Bool { resources.contains(resource) }
+
+  /// Records what the pod is about to get. Throws `failedPrecondition` once it is not running.
+  func acquire(_ new: [PodResource]) async throws {
+    _ = try running()
+    resources += new
+    try await services.journal.add(new, to: id)
+  }
+
+  func releaseNow(_ resource: PodResource) async throws {
+    try await release(resource)
+    try await services.journal.released(resource, of: id)
+    resources.removeAll { $0 == resource }
+  }
+
   /// Releases what the pod still has, last made first. What can't be released stays recorded and is
   /// tried again by the next Stop, Remove or start of the daemon; the first error is thrown.
   private func releaseResources() async throws {
@@ -218,6 +244,9 @@ actor Pod {
     case .scratchDisk(let path): try services.scratch.delete(at: path)
     case .networkNamespace(let path): try await NetworkNamespace.delete(at: path)
     case .runDirectory(let path): try removeFlatDirectory(path)
+    case .share(let path): try await onDedicatedThread { try ShareDirectory(path: path).remove() }
+    case .volume(let share, let entry):
+      try await onDedicatedThread { try ShareDirectory(path: share).remove(entry.name) }
     }
   }
 
@@ -321,6 +350,7 @@ actor Pod {
     if case .creating = saved.state { return }
     await container.publishRestored()
     if let image = Digest(saved.imageID), record.state == .ready { use(image) }
+    volumeUsers[id] = saved.shareEntries
   }
 
   private func use(_ image: Digest) {
@@ -360,6 +390,7 @@ actor Pod {
         await container.reconcile(with: summaries[id.text], agent: agent)
       }
     }
+    await releaseVolumesOfNobody()
   }
 }
 
@@ -371,6 +402,7 @@ extension MachineExit {
     case .guestShutdown: "the guest powered off"
     case .guestPanicked: "the guest's kernel panicked"
     case .processDied: "its QEMU process ended"
+    case .shareServerDied: "virtiofsd, which serves its volumes, ended"
     }
   }
 }

@@ -22,7 +22,7 @@ public actor PodManager {
     for (path, mode) in [
       (configuration.stateDirectory, 0o711), ("\(configuration.stateDirectory)/scratch", 0o711),
       (configuration.runDirectory, 0o711), ("\(configuration.runDirectory)/pods", 0o700),
-      ("\(configuration.runDirectory)/netns", 0o700),
+      ("\(configuration.runDirectory)/netns", 0o700), ("\(configuration.runDirectory)/shares", 0o700),
     ] as [(String, UInt32)] {
       try makeDirectories(path, mode: mode)
     }

@@ -27,13 +27,15 @@ extension Daemon {
   }
 
   func podsConfiguration() -> PodsConfiguration {
-    PodsConfiguration(
+    var configuration = PodsConfiguration(
       stateDirectory: settings.daemon.stateDirectory, runDirectory: settings.daemon.runDirectory,
       bootTimeout: settings.vm.bootTimeout, scratchSize: settings.vm.scratchSize, defaultVCPUs: settings.vm.vcpus,
       defaultMemory: settings.vm.memory, maximumVCPUs: maximumVCPUs, maximumMemory: maximumMemory,
       firstUID: settings.vm.uidBase, uidCount: settings.vm.uidCount, pidsLimit: Int64(settings.container.pidsLimit),
       rlimits: settings.container.resourceLimits.map { ("RLIMIT_\($0.name.uppercased())", $0.soft, $0.hard) },
       logLineMaximum: Int(settings.container.logLineMax.bytes))
+    configuration.lowersBidirectionalMounts = settings.container.bidirectionalMounts == .hostToContainer
+    return configuration
   }
 
   func imageStoreConfiguration() -> ImageStore.Configuration {

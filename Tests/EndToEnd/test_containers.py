@@ -251,8 +251,6 @@ def test_what_is_not_there_yet_is_refused_and_not_ignored(node, pod, images):
         with fails("UNIMPLEMENTED", match=match):
             pod.create(images.plain, "/bin/true", **fields)
 
-    refused("/data", mounts=[dict(container_path="/data", host_path="/tmp")])
-    refused("device", devices=[dict(container_path="/dev/x", host_path="/dev/null")])
     refused("seccomp", linux=security(seccomp=dict(profile_type=node.e.Localhost, localhost_ref="/profile.json")))
 
 

@@ -20,6 +20,7 @@ int bh_set_child_subreaper(void);
 // CLONE_NEW* for unshare and setns.
 extern const int bh_CLONE_NEWNET;
 extern const int bh_CLONE_NEWNS;
+extern const int bh_CLONE_FS;
 int bh_unshare(int flags);
 int bh_setns(int fd, int type);
 // mount(source, target, NULL, MS_BIND, NULL)
@@ -30,6 +31,34 @@ int bh_make_mounts_slave(void);
 int bh_mount_tmpfs(const char *target, const char *options);
 // umount2(target, MNT_DETACH)
 int bh_detach_mount(const char *target);
+
+// open(path, O_PATH | O_CLOEXEC), with O_DIRECTORY if asked for. Follows symbolic links.
+int bh_open_path(const char *path, int directory);
+// open_tree(2) with OPEN_TREE_CLONE: a copy of the mount that `fd` is in, from `fd` down, attached nowhere.
+int bh_clone_mounts(int fd, int recursive);
+// move_mount(2) of a copy to a place, both by descriptor.
+int bh_attach_mount(int tree, int target);
+// mount_setattr(2). MOUNT_ATTR_* and MS_*.
+int bh_set_mount(int fd, uint64_t set, uint64_t clear, uint64_t propagation, int recursive);
+// statx(2)'s stx_mnt_id; 0: unknown.
+uint64_t bh_mount_id(int fd);
+// Whether the file is the root of a mount.
+int bh_is_mount_root(int fd);
+// fstatfs(2); `flags` are ST_* of statvfs(3).
+struct bh_filesystem {
+  int64_t type;
+  uint64_t bytes;
+  uint64_t flags;
+};
+int bh_filesystem(int fd, struct bh_filesystem *filesystem);
+// Size and logical block size of a block device (BLKGETSIZE64, BLKSSZGET).
+int bh_block_device(int fd, uint64_t *bytes, uint32_t *block);
+// The major(3) and minor(3) macros.
+uint64_t bh_device_major(dev_t device);
+uint64_t bh_device_minor(dev_t device);
+// prctl(PR_SET_SECUREBITS) with NO_SETUID_FIXUP alone: the thread, and what it executes, keeps its
+// capabilities while it is another user.
+int bh_keep_capabilities_across_users(void);
 
 // copy_file_range(2) without flags.
 ssize_t bh_copy_file_range(int from, off_t *from_offset, int to, off_t *to_offset, size_t length);

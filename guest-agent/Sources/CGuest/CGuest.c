@@ -23,6 +23,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -254,6 +255,11 @@ int guest_set_project(int dir, uint32_t id) {
   attributes.fsx_projid = id;
   attributes.fsx_xflags |= FS_XFLAG_PROJINHERIT;
   return ioctl(dir, FS_IOC_FSSETXATTR, &attributes);
+}
+
+int64_t guest_filesystem_type(int fd) {
+  struct statfs filesystem;
+  return fstatfs(fd, &filesystem) == 0 ? (int64_t)filesystem.f_type : -1;
 }
 
 dev_t guest_device_number(uint32_t major, uint32_t minor) { return makedev(major, minor); }

@@ -66,7 +66,7 @@ private func readFile(_ path: StaticString, in root: borrowing RootPath) throws 
 
 private func populate(_ root: borrowing RootPath, _ job: ContainerJob) throws(StepError) {
   for plan in job.mounts {
-    let what = plan.kind == .filesystem ? plan.type : plan.source
+    let what = plan.kind == .filesystem ? plan.type : plan.subPath.isEmpty ? plan.source : plan.subPath
     try step("mount \"\(shown(what))\" on \"\(shown(plan.destination))\"") { try mount(plan, in: root) }
   }
   var devices = job.devices

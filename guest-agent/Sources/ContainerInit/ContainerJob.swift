@@ -74,6 +74,8 @@ public struct MountPlan: WireCoded, Sendable, Equatable {
   public var destination: [UInt8] = []
   public var type: [UInt8] = []
   public var source: [UInt8] = []
+  /// What of a bind's source is mounted, resolved without leaving it; empty: all.
+  public var subPath: [UInt8] = []
   /// Options of the filesystem itself, `key=value` or `key`.
   public var data: [[UInt8]] = []
   /// MOUNT_ATTR_* of mount_setattr(2), for the mount itself.
@@ -92,6 +94,7 @@ public struct MountPlan: WireCoded, Sendable, Equatable {
     try coder.bytes(&destination)
     try coder.bytes(&type)
     try coder.bytes(&source)
+    try coder.bytes(&subPath)
     try coder.byteStrings(&data)
     try coder.integer(&attributes)
     try coder.integer(&clearedAttributes)

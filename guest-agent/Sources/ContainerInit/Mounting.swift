@@ -8,6 +8,8 @@ import LinuxSystem
 func mount(_ plan: MountPlan, in root: borrowing RootPath) throws {
   let tree = try plan.kind == .filesystem ? newFilesystem(plan) : bindTree(plan)
   let target = try root.open(plan.destination, missing: isDirectory(tree) ? .makeDirectory : .makeFile)
+  // Whatever symbolic link of the image led there: what it says of the processes in it must be true.
+  guard try !isInProc(target) else { throw StepError("it is in /proc, where nothing can be mounted") }
   try attach(tree, to: target)
   if plan.propagation != 0 {
     try setAttributes(of: tree, propagation: plan.propagation, recursive: plan.recursivePropagation)
@@ -48,16 +50,28 @@ private func configure(_ context: borrowing Descriptor, key: [UInt8], value: [UI
 
 /// A copy of the mount at the guest's path `plan.source`, attached nowhere yet.
 private func bindTree(_ plan: MountPlan) throws -> Descriptor {
-  let recursive = plan.kind == .recursiveBind
-  let tree = Descriptor(
-    owning: try systemCall("open_tree", subject: shown(plan.source)) {
-      withPath(plan.source) { open_tree(AT_FDCWD, $0, cloneTree | (recursive ? UInt32(GUEST_AT_RECURSIVE) : 0)) }
-    })
+  let tree = try sourceTree(plan)
   if plan.attributes != 0 || plan.clearedAttributes != 0 {
     try setAttributes(of: tree, set: plan.attributes, clear: plan.clearedAttributes)
   }
   if plan.recursiveAttributes != 0 { try setAttributes(of: tree, set: plan.recursiveAttributes, recursive: true) }
   return tree
+}
+
+private func sourceTree(_ plan: MountPlan) throws -> Descriptor {
+  let flags = cloneTree | (plan.kind == .recursiveBind ? UInt32(GUEST_AT_RECURSIVE) : 0)
+  if plan.subPath.isEmpty {
+    return Descriptor(
+      owning: try systemCall("open_tree", subject: shown(plan.source)) {
+        withPath(plan.source) { open_tree(AT_FDCWD, $0, flags) }
+      })
+  }
+  let place = try RootPath(plan.source).open(plan.subPath)
+  let number = place.number
+  return Descriptor(
+    owning: try systemCall("open_tree", subject: shown(plan.subPath)) {
+      open_tree(number, "", flags | UInt32(GUEST_AT_EMPTY_PATH))
+    })
 }
 
 /// A copy of what lies at `place`, with all that is mounted below it.
@@ -94,6 +108,12 @@ func setAttributes(
 
 func isDirectory(_ file: borrowing Descriptor) throws(SystemError) -> Bool {
   try fileStatus(file).st_mode & S_IFMT == S_IFDIR
+}
+
+private func isInProc(_ file: borrowing Descriptor) throws(SystemError) -> Bool {
+  let number = file.number
+  // PROC_SUPER_MAGIC of statfs(2).
+  return try systemCall("fstatfs") { guest_filesystem_type(number) } == 0x9fa0
 }
 
 func fileStatus(_ file: borrowing Descriptor) throws(SystemError) -> stat {

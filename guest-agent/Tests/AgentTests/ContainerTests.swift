@@ -222,7 +222,7 @@ struct ContainerTests {
 
   @Test func aTerminalIsTheContainersOwn() async throws {
     try await AgentHost.run { agent in
-      var spec = AgentHost.spec("tty; read line; echo got $line >&2; [ -c /dev/console ] && echo console")
+      var spec = AgentHost.spec("read line; tty; echo got $line >&2; [ -c /dev/console ] && echo console")
       spec.process.terminal = true
       spec.stdin = true
       try await agent.create("c1", spec)
@@ -232,7 +232,7 @@ struct ContainerTests {
       input.data = Data("typed\n".utf8)
       _ = try await agent.client.writeInput(input, metadata: agent.metadata)
       #expect(try await agent.wait("c1").code == 0)
-      #expect(try await agent.output("c1").out == "/dev/pts/0\r\ntyped\r\ngot typed\r\nconsole\r\n")
+      #expect(try await agent.output("c1").out == "typed\r\n/dev/pts/0\r\ngot typed\r\nconsole\r\n")
     }
   }
 

@@ -14,6 +14,9 @@ struct DirectoryDisks: DiskSource {
 
   func mountImage(serial: String, on path: String) throws { try bind("\(images)/\(serial)", on: path) }
   func mountScratch(serial: String, on path: String) throws { try bind(scratch, on: path) }
+  /// The share is the directory beside the images.
+  func mountShare(tag: String, on path: String) throws { try bind("\(images)/../\(tag)", on: path) }
+  func device(serial: String) throws -> String { "/dev/\(serial)" }
 
   private func bind(_ source: String, on path: String) throws {
     try systemCall("mount", subject: source) { mount(source, path, nil, UInt(MS_BIND), nil) }

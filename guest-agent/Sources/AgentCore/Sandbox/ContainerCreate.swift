@@ -9,12 +9,13 @@ extension Pod {
   /// Builds a container up to the gate before its program. On failure nothing of it is left.
   func createContainer(_ request: Bulkhead_Agent_V1_CreateContainerRequest) async throws -> Container {
     try await booted.wait()
-    let plan = try ContainerPlan(request, podFiles: try sandboxFiles())
+    var plan = try ContainerPlan(request, podFiles: try sandboxFiles())
     let project = try reserve(plan.id)
     do {
       let image = try await images.path(of: plan.imageSerial)
+      try await volumes.prepare(&plan)
       let target = try await namespaceHolder(plan.pidNamespace)
-      let container = try await onDedicatedThread { [self] in
+      let container = try await onDedicatedThread { [self, plan] in
         try build(plan, image: image, project: project, target: target)
       }
       publish(container)

@@ -2,12 +2,16 @@ import GRPCCore
 import Glibc
 import LinuxSystem
 
-/// Where images and the writable layers come from. Both calls block.
+/// Where images, the writable layers and the host's directories come from. All calls block.
 public protocol DiskSource: Sendable {
   /// Mounts the read-only image whose disk has `serial` on the existing directory `path`.
   func mountImage(serial: String, on path: String) throws
   /// Mounts the pod's scratch disk.
   func mountScratch(serial: String, on path: String) throws
+  /// Mounts the virtiofs share with `tag`.
+  func mountShare(tag: String, on path: String) throws
+  /// The block device of a disk: its node in the guest's /dev. Throws NOT_FOUND.
+  func device(serial: String) throws -> String
 }
 
 /// Disks of the VM's SCSI bus, found by the serial that the hypervisor gave them (VPD page 0x80).
@@ -19,15 +23,25 @@ public struct SCSIDisks: DiskSource {
 
   public func mountImage(serial: String, on path: String) throws {
     try mountFilesystem(
-      "erofs", on: path, source: try device(serial), flags: MS_RDONLY | MS_NODEV | MS_NOATIME)
+      "erofs", on: path, source: try device(serial: serial), flags: MS_RDONLY | MS_NODEV | MS_NOATIME)
   }
 
   public func mountScratch(serial: String, on path: String) throws {
-    try mountFilesystem("ext4", on: path, source: try device(serial), flags: MS_NOATIME, data: "prjquota")
+    try mountFilesystem("ext4", on: path, source: try device(serial: serial), flags: MS_NOATIME, data: "prjquota")
   }
 
-  /// The device node of the disk; waits for it to appear. Throws NOT_FOUND.
-  private func device(_ serial: String) throws -> String {
+  /// Tried until the share's device has been found: it was plugged in a moment ago.
+  public func mountShare(tag: String, on path: String) throws {
+    for _ in 0..<(Self.patienceMilliseconds / 5) {
+      do {
+        return try mountFilesystem("virtiofs", on: path, source: tag, flags: 0)
+      } catch let error as SystemError where error.number == EINVAL { usleep(5000) }
+    }
+    throw RPCError(code: .notFound, message: "no share with the tag \(tag) appeared in the VM")
+  }
+
+  /// Waits for it to appear.
+  public func device(serial: String) throws -> String {
     for _ in 0..<(Self.patienceMilliseconds / 5) {
       if let name = try find(serial) { return "/dev/\(name)" }
       usleep(5000)

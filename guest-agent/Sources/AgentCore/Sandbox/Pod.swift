@@ -29,10 +29,11 @@ final class Pod: Sendable {
   let processes: ProcessFactory
   let namespace: PodNamespace
   let images: ImageMounts
+  let volumes: Volumes
   let seccomp = SeccompCompiler()
   /// Fires when the guest is ready for containers.
   let booted: Signal
-  private let disks: any DiskSource
+  let disks: any DiskSource
   private let state = Mutex(State())
 
   init(processes: ProcessFactory, disks: any DiskSource, booted: Signal) {
@@ -41,6 +42,7 @@ final class Pod: Sendable {
     self.booted = booted
     namespace = PodNamespace(processes)
     images = ImageMounts(disks)
+    volumes = Volumes(disks: disks, images: images)
   }
 
   // MARK: Sandbox

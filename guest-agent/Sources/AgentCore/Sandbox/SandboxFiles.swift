@@ -13,6 +13,9 @@ enum GuestPath {
   /// Containers' roots are mounted over it, each in a mount namespace of its own.
   static let rootMountPoint = "/run/bulkhead/root"
   static let sharedMemory = "/dev/shm"
+  static let share = "/run/bulkhead/share"
+  static let followed = "/run/bulkhead/followed"
+  static let memory = "/run/bulkhead/memory"
 }
 
 /// What CreateSandbox is about, validated.

@@ -14,6 +14,10 @@ struct ContainerPlan: Sendable {
   var job: ContainerJob
   var pidNamespace: PIDNamespace
   var settings: [CgroupSetting]
+  /// What has to be there before the container is built.
+  var volumes: Set<VolumeSource>
+  /// The container's own, beside those that all have.
+  var disks: [DiskDevice]
   /// Nil: all devices.
   var devices: [guest_device_rule]?
   var seccomp: Bulkhead_Agent_V1_Seccomp?
@@ -37,7 +41,9 @@ struct ContainerPlan: Sendable {
     job.mounts = Defaults.mounts(
       try spec.mounts.map(MountPlan.init), privileged: linux.privileged, readonlyRoot: spec.root.readonly,
       podFiles: podFiles)
-    let devices = try linux.devices.map(DevicePlan.init)
+    volumes = Set(try spec.mounts.compactMap(VolumeSource.init))
+    disks = try linux.devices.filter { !$0.serial.isEmpty }.map(DiskDevice.init)
+    let devices = try linux.devices.filter(\.serial.isEmpty).map(DevicePlan.init)
     job.devices = devices + Defaults.devices.filter { standard in !devices.contains { $0.path == standard.path } }
     job.allDevices = linux.privileged
     job.maskedPaths = try linux.maskedPaths.map { try Validated.path($0, "masked_paths") } + Defaults.maskedPaths

@@ -9,8 +9,14 @@ extension MountPlan {
   init(_ mount: Bulkhead_Agent_V1_Mount) throws {
     self.init()
     destination = try Validated.path(mount.destination, "mount destination")
-    let isBind = mount.type == "bind" || mount.options.contains("bind") || mount.options.contains("rbind")
-    if isBind {
+    let volume = try VolumeSource(mount)
+    let isBind =
+      volume != nil || mount.type == "bind" || mount.options.contains("bind") || mount.options.contains("rbind")
+    if let volume {
+      kind = .recursiveBind
+      source = Array(volume.path.utf8)
+      subPath = try Validated.bytes(mount.subPath, "mount sub_path of \(shown(destination))")
+    } else if isBind {
       kind = mount.options.contains("rbind") ? .recursiveBind : .bind
       source = try Validated.path(mount.source, "mount source of \(shown(destination))")
     } else {

@@ -82,6 +82,9 @@ int guest_interface_up(const char *name);
 // Makes a directory, and what is made below it, count against project `id` (ext4's project quota).
 int guest_set_project(int dir, uint32_t id);
 
+// f_type of fstatfs(2).
+int64_t guest_filesystem_type(int fd);
+
 // The makedev(3) macros.
 dev_t guest_device_number(uint32_t major, uint32_t minor);
 uint32_t guest_device_major(dev_t device);
