@@ -91,7 +91,11 @@ let package = Package(
     library("Streaming", ["CZlib", "Common", nioCore, nioPosix, nioHTTP1, logging, crypto]),
     library(
       "CRIServer",
-      ["CRI", "Common", "Hypervisor", "Images", "LinuxSystem", "OperatorAPI", "Pods", "Streaming", grpc, logging]),
+      [
+        "CRI", "Common", "ContainerLog", "Hypervisor", "Images", "LinuxSystem", "OperatorAPI", "Pods", "Streaming",
+        grpc,
+        logging,
+      ]),
     library(
       "LibvirtHypervisor", ["CLibvirt", "CLinux", "LinuxSystem", "Common", "Hypervisor", "VsockClient"]),
     library(

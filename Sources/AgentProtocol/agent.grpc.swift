@@ -2,6 +2,11 @@
 /// each other. The daemon is always the client. It dials vsock port 1024 and proves itself with the
 /// VM's secret in the metadata `bulkhead-secret` of every call.
 ///
+/// Connections to the pod's own loopback are not calls but streams of their own, on vsock port 1025: the
+/// daemon sends one byte, the secret's length, then the secret, then the port (two bytes, big-endian);
+/// the agent answers one byte, 0 or the errno why there is no connection, and from then on the stream is
+/// the connection, either half of which may end before the other.
+///
 /// The container's specification follows the OCI runtime specification's names. It is protobuf and
 /// not JSON because environment values, arguments and paths are bytes that need not be UTF-8.
 ///
@@ -184,6 +189,19 @@ public enum Bulkhead_Agent_V1_Agent: Sendable {
             public static let descriptor = GRPCCore.MethodDescriptor(
                 service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "bulkhead.agent.v1.Agent"),
                 method: "WriteInput",
+                type: .clientStreaming
+            )
+        }
+        /// Namespace for "ResizeTerminal" metadata.
+        public enum ResizeTerminal: Sendable {
+            /// Request type for "ResizeTerminal".
+            public typealias Input = Bulkhead_Agent_V1_ResizeTerminalRequest
+            /// Response type for "ResizeTerminal".
+            public typealias Output = Bulkhead_Agent_V1_ResizeTerminalResponse
+            /// Descriptor for "ResizeTerminal".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "bulkhead.agent.v1.Agent"),
+                method: "ResizeTerminal",
                 type: .unary
             )
         }
@@ -227,6 +245,7 @@ public enum Bulkhead_Agent_V1_Agent: Sendable {
             ReadOutput.descriptor,
             AcknowledgeOutput.descriptor,
             WriteInput.descriptor,
+            ResizeTerminal.descriptor,
             Exec.descriptor,
             GuestInfo.descriptor
         ]
@@ -455,7 +474,10 @@ extension Bulkhead_Agent_V1_Agent {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The container's standard input; OK when the data is in the pipe.
+        /// > The container's standard input, for as long as the call lasts: the first request names the
+        /// > container. Several calls may write at once, each request whole as far as a pipe allows. Answers when
+        /// > the client has sent its last request and all of it is in the pipe; FAILED_PRECONDITION when nobody
+        /// > reads there any more.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Bulkhead_Agent_V1_WriteInputRequest` messages.
@@ -469,13 +491,32 @@ extension Bulkhead_Agent_V1_Agent {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Agent_V1_WriteInputResponse>
 
+        /// Handle the "ResizeTerminal" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The size of the container's terminal, of which its foreground processes hear by SIGWINCH.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Bulkhead_Agent_V1_ResizeTerminalRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Bulkhead_Agent_V1_ResizeTerminalResponse` messages.
+        func resizeTerminal(
+            request: GRPCCore.StreamingServerRequest<Bulkhead_Agent_V1_ResizeTerminalRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Agent_V1_ResizeTerminalResponse>
+
         /// Handle the "Exec" method.
         ///
         /// > Source IDL Documentation:
         /// >
         /// > A further process in a container. The first request starts it, the others feed it; the last
-        /// > response carries its exit. The process and all its children are killed when the call is
-        /// > cancelled or its deadline passes.
+        /// > response carries its exit. When the call is cancelled, or its connection lost, the process and its
+        /// > children get SIGHUP, and two seconds later SIGKILL. When timeout_milliseconds has passed they get
+        /// > SIGKILL at once.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Bulkhead_Agent_V1_ExecRequest` messages.
@@ -716,27 +757,49 @@ extension Bulkhead_Agent_V1_Agent {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The container's standard input; OK when the data is in the pipe.
+        /// > The container's standard input, for as long as the call lasts: the first request names the
+        /// > container. Several calls may write at once, each request whole as far as a pipe allows. Answers when
+        /// > the client has sent its last request and all of it is in the pipe; FAILED_PRECONDITION when nobody
+        /// > reads there any more.
         ///
         /// - Parameters:
-        ///   - request: A request containing a single `Bulkhead_Agent_V1_WriteInputRequest` message.
+        ///   - request: A streaming request of `Bulkhead_Agent_V1_WriteInputRequest` messages.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
         /// - Returns: A response containing a single `Bulkhead_Agent_V1_WriteInputResponse` message.
         func writeInput(
-            request: GRPCCore.ServerRequest<Bulkhead_Agent_V1_WriteInputRequest>,
+            request: GRPCCore.StreamingServerRequest<Bulkhead_Agent_V1_WriteInputRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Bulkhead_Agent_V1_WriteInputResponse>
+
+        /// Handle the "ResizeTerminal" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The size of the container's terminal, of which its foreground processes hear by SIGWINCH.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Bulkhead_Agent_V1_ResizeTerminalRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Bulkhead_Agent_V1_ResizeTerminalResponse` message.
+        func resizeTerminal(
+            request: GRPCCore.ServerRequest<Bulkhead_Agent_V1_ResizeTerminalRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Bulkhead_Agent_V1_ResizeTerminalResponse>
 
         /// Handle the "Exec" method.
         ///
         /// > Source IDL Documentation:
         /// >
         /// > A further process in a container. The first request starts it, the others feed it; the last
-        /// > response carries its exit. The process and all its children are killed when the call is
-        /// > cancelled or its deadline passes.
+        /// > response carries its exit. When the call is cancelled, or its connection lost, the process and its
+        /// > children get SIGHUP, and two seconds later SIGKILL. When timeout_milliseconds has passed they get
+        /// > SIGKILL at once.
         ///
         /// - Parameters:
         ///   - request: A streaming request of `Bulkhead_Agent_V1_ExecRequest` messages.
@@ -976,27 +1039,49 @@ extension Bulkhead_Agent_V1_Agent {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The container's standard input; OK when the data is in the pipe.
+        /// > The container's standard input, for as long as the call lasts: the first request names the
+        /// > container. Several calls may write at once, each request whole as far as a pipe allows. Answers when
+        /// > the client has sent its last request and all of it is in the pipe; FAILED_PRECONDITION when nobody
+        /// > reads there any more.
         ///
         /// - Parameters:
-        ///   - request: A `Bulkhead_Agent_V1_WriteInputRequest` message.
+        ///   - request: A stream of `Bulkhead_Agent_V1_WriteInputRequest` messages.
         ///   - context: Context providing information about the RPC.
         /// - Throws: Any error which occurred during the processing of the request. Thrown errors
         ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
         ///     to an internal error.
         /// - Returns: A `Bulkhead_Agent_V1_WriteInputResponse` to respond with.
         func writeInput(
-            request: Bulkhead_Agent_V1_WriteInputRequest,
+            request: GRPCCore.RPCAsyncSequence<Bulkhead_Agent_V1_WriteInputRequest, any Swift.Error>,
             context: GRPCCore.ServerContext
         ) async throws -> Bulkhead_Agent_V1_WriteInputResponse
+
+        /// Handle the "ResizeTerminal" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The size of the container's terminal, of which its foreground processes hear by SIGWINCH.
+        ///
+        /// - Parameters:
+        ///   - request: A `Bulkhead_Agent_V1_ResizeTerminalRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Bulkhead_Agent_V1_ResizeTerminalResponse` to respond with.
+        func resizeTerminal(
+            request: Bulkhead_Agent_V1_ResizeTerminalRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Bulkhead_Agent_V1_ResizeTerminalResponse
 
         /// Handle the "Exec" method.
         ///
         /// > Source IDL Documentation:
         /// >
         /// > A further process in a container. The first request starts it, the others feed it; the last
-        /// > response carries its exit. The process and all its children are killed when the call is
-        /// > cancelled or its deadline passes.
+        /// > response carries its exit. When the call is cancelled, or its connection lost, the process and its
+        /// > children get SIGHUP, and two seconds later SIGKILL. When timeout_milliseconds has passed they get
+        /// > SIGKILL at once.
         ///
         /// - Parameters:
         ///   - request: A stream of `Bulkhead_Agent_V1_ExecRequest` messages.
@@ -1168,6 +1253,17 @@ extension Bulkhead_Agent_V1_Agent.StreamingServiceProtocol {
             }
         )
         router.registerHandler(
+            forMethod: Bulkhead_Agent_V1_Agent.Method.ResizeTerminal.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Agent_V1_ResizeTerminalRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Agent_V1_ResizeTerminalResponse>(),
+            handler: { request, context in
+                try await self.resizeTerminal(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
             forMethod: Bulkhead_Agent_V1_Agent.Method.Exec.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Agent_V1_ExecRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Agent_V1_ExecResponse>(),
@@ -1321,6 +1417,17 @@ extension Bulkhead_Agent_V1_Agent.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Agent_V1_WriteInputResponse> {
         let response = try await self.writeInput(
+            request: request,
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func resizeTerminal(
+        request: GRPCCore.StreamingServerRequest<Bulkhead_Agent_V1_ResizeTerminalRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Agent_V1_ResizeTerminalResponse> {
+        let response = try await self.resizeTerminal(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -1490,11 +1597,24 @@ extension Bulkhead_Agent_V1_Agent.SimpleServiceProtocol {
     }
 
     public func writeInput(
-        request: GRPCCore.ServerRequest<Bulkhead_Agent_V1_WriteInputRequest>,
+        request: GRPCCore.StreamingServerRequest<Bulkhead_Agent_V1_WriteInputRequest>,
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.ServerResponse<Bulkhead_Agent_V1_WriteInputResponse> {
         return GRPCCore.ServerResponse<Bulkhead_Agent_V1_WriteInputResponse>(
             message: try await self.writeInput(
+                request: request.messages,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func resizeTerminal(
+        request: GRPCCore.ServerRequest<Bulkhead_Agent_V1_ResizeTerminalRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Bulkhead_Agent_V1_ResizeTerminalResponse> {
+        return GRPCCore.ServerResponse<Bulkhead_Agent_V1_ResizeTerminalResponse>(
+            message: try await self.resizeTerminal(
                 request: request.message,
                 context: context
             ),
@@ -1797,10 +1917,13 @@ extension Bulkhead_Agent_V1_Agent {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The container's standard input; OK when the data is in the pipe.
+        /// > The container's standard input, for as long as the call lasts: the first request names the
+        /// > container. Several calls may write at once, each request whole as far as a pipe allows. Answers when
+        /// > the client has sent its last request and all of it is in the pipe; FAILED_PRECONDITION when nobody
+        /// > reads there any more.
         ///
         /// - Parameters:
-        ///   - request: A request containing a single `Bulkhead_Agent_V1_WriteInputRequest` message.
+        ///   - request: A streaming request producing `Bulkhead_Agent_V1_WriteInputRequest` messages.
         ///   - serializer: A serializer for `Bulkhead_Agent_V1_WriteInputRequest` messages.
         ///   - deserializer: A deserializer for `Bulkhead_Agent_V1_WriteInputResponse` messages.
         ///   - options: Options to apply to this RPC.
@@ -1809,11 +1932,34 @@ extension Bulkhead_Agent_V1_Agent {
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
         func writeInput<Result>(
-            request: GRPCCore.ClientRequest<Bulkhead_Agent_V1_WriteInputRequest>,
+            request: GRPCCore.StreamingClientRequest<Bulkhead_Agent_V1_WriteInputRequest>,
             serializer: some GRPCCore.MessageSerializer<Bulkhead_Agent_V1_WriteInputRequest>,
             deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Agent_V1_WriteInputResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_WriteInputResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "ResizeTerminal" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The size of the container's terminal, of which its foreground processes hear by SIGWINCH.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Bulkhead_Agent_V1_ResizeTerminalRequest` message.
+        ///   - serializer: A serializer for `Bulkhead_Agent_V1_ResizeTerminalRequest` messages.
+        ///   - deserializer: A deserializer for `Bulkhead_Agent_V1_ResizeTerminalResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func resizeTerminal<Result>(
+            request: GRPCCore.ClientRequest<Bulkhead_Agent_V1_ResizeTerminalRequest>,
+            serializer: some GRPCCore.MessageSerializer<Bulkhead_Agent_V1_ResizeTerminalRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Agent_V1_ResizeTerminalResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_ResizeTerminalResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "Exec" method.
@@ -1821,8 +1967,9 @@ extension Bulkhead_Agent_V1_Agent {
         /// > Source IDL Documentation:
         /// >
         /// > A further process in a container. The first request starts it, the others feed it; the last
-        /// > response carries its exit. The process and all its children are killed when the call is
-        /// > cancelled or its deadline passes.
+        /// > response carries its exit. When the call is cancelled, or its connection lost, the process and its
+        /// > children get SIGHUP, and two seconds later SIGKILL. When timeout_milliseconds has passed they get
+        /// > SIGKILL at once.
         ///
         /// - Parameters:
         ///   - request: A streaming request producing `Bulkhead_Agent_V1_ExecRequest` messages.
@@ -2255,10 +2402,13 @@ extension Bulkhead_Agent_V1_Agent {
         ///
         /// > Source IDL Documentation:
         /// >
-        /// > The container's standard input; OK when the data is in the pipe.
+        /// > The container's standard input, for as long as the call lasts: the first request names the
+        /// > container. Several calls may write at once, each request whole as far as a pipe allows. Answers when
+        /// > the client has sent its last request and all of it is in the pipe; FAILED_PRECONDITION when nobody
+        /// > reads there any more.
         ///
         /// - Parameters:
-        ///   - request: A request containing a single `Bulkhead_Agent_V1_WriteInputRequest` message.
+        ///   - request: A streaming request producing `Bulkhead_Agent_V1_WriteInputRequest` messages.
         ///   - serializer: A serializer for `Bulkhead_Agent_V1_WriteInputRequest` messages.
         ///   - deserializer: A deserializer for `Bulkhead_Agent_V1_WriteInputResponse` messages.
         ///   - options: Options to apply to this RPC.
@@ -2267,7 +2417,7 @@ extension Bulkhead_Agent_V1_Agent {
         ///       already finished.
         /// - Returns: The result of `handleResponse`.
         public func writeInput<Result>(
-            request: GRPCCore.ClientRequest<Bulkhead_Agent_V1_WriteInputRequest>,
+            request: GRPCCore.StreamingClientRequest<Bulkhead_Agent_V1_WriteInputRequest>,
             serializer: some GRPCCore.MessageSerializer<Bulkhead_Agent_V1_WriteInputRequest>,
             deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Agent_V1_WriteInputResponse>,
             options: GRPCCore.CallOptions = .defaults,
@@ -2275,9 +2425,43 @@ extension Bulkhead_Agent_V1_Agent {
                 try response.message
             }
         ) async throws -> Result where Result: Sendable {
-            try await self.client.unary(
+            try await self.client.clientStreaming(
                 request: request,
                 descriptor: Bulkhead_Agent_V1_Agent.Method.WriteInput.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "ResizeTerminal" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > The size of the container's terminal, of which its foreground processes hear by SIGWINCH.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Bulkhead_Agent_V1_ResizeTerminalRequest` message.
+        ///   - serializer: A serializer for `Bulkhead_Agent_V1_ResizeTerminalRequest` messages.
+        ///   - deserializer: A deserializer for `Bulkhead_Agent_V1_ResizeTerminalResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func resizeTerminal<Result>(
+            request: GRPCCore.ClientRequest<Bulkhead_Agent_V1_ResizeTerminalRequest>,
+            serializer: some GRPCCore.MessageSerializer<Bulkhead_Agent_V1_ResizeTerminalRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Agent_V1_ResizeTerminalResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_ResizeTerminalResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Bulkhead_Agent_V1_Agent.Method.ResizeTerminal.descriptor,
                 serializer: serializer,
                 deserializer: deserializer,
                 options: options,
@@ -2290,8 +2474,9 @@ extension Bulkhead_Agent_V1_Agent {
         /// > Source IDL Documentation:
         /// >
         /// > A further process in a container. The first request starts it, the others feed it; the last
-        /// > response carries its exit. The process and all its children are killed when the call is
-        /// > cancelled or its deadline passes.
+        /// > response carries its exit. When the call is cancelled, or its connection lost, the process and its
+        /// > children get SIGHUP, and two seconds later SIGKILL. When timeout_milliseconds has passed they get
+        /// > SIGKILL at once.
         ///
         /// - Parameters:
         ///   - request: A streaming request producing `Bulkhead_Agent_V1_ExecRequest` messages.
@@ -2677,17 +2862,20 @@ extension Bulkhead_Agent_V1_Agent.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > The container's standard input; OK when the data is in the pipe.
+    /// > The container's standard input, for as long as the call lasts: the first request names the
+    /// > container. Several calls may write at once, each request whole as far as a pipe allows. Answers when
+    /// > the client has sent its last request and all of it is in the pipe; FAILED_PRECONDITION when nobody
+    /// > reads there any more.
     ///
     /// - Parameters:
-    ///   - request: A request containing a single `Bulkhead_Agent_V1_WriteInputRequest` message.
+    ///   - request: A streaming request producing `Bulkhead_Agent_V1_WriteInputRequest` messages.
     ///   - options: Options to apply to this RPC.
     ///   - handleResponse: A closure which handles the response and returns its result to
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
     public func writeInput<Result>(
-        request: GRPCCore.ClientRequest<Bulkhead_Agent_V1_WriteInputRequest>,
+        request: GRPCCore.StreamingClientRequest<Bulkhead_Agent_V1_WriteInputRequest>,
         options: GRPCCore.CallOptions = .defaults,
         onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_WriteInputResponse>) async throws -> Result = { response in
             try response.message
@@ -2702,13 +2890,43 @@ extension Bulkhead_Agent_V1_Agent.ClientProtocol {
         )
     }
 
+    /// Call the "ResizeTerminal" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The size of the container's terminal, of which its foreground processes hear by SIGWINCH.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Bulkhead_Agent_V1_ResizeTerminalRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func resizeTerminal<Result>(
+        request: GRPCCore.ClientRequest<Bulkhead_Agent_V1_ResizeTerminalRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_ResizeTerminalResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.resizeTerminal(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Agent_V1_ResizeTerminalRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Agent_V1_ResizeTerminalResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
     /// Call the "Exec" method.
     ///
     /// > Source IDL Documentation:
     /// >
     /// > A further process in a container. The first request starts it, the others feed it; the last
-    /// > response carries its exit. The process and all its children are killed when the call is
-    /// > cancelled or its deadline passes.
+    /// > response carries its exit. When the call is cancelled, or its connection lost, the process and its
+    /// > children get SIGHUP, and two seconds later SIGKILL. When timeout_milliseconds has passed they get
+    /// > SIGKILL at once.
     ///
     /// - Parameters:
     ///   - request: A streaming request producing `Bulkhead_Agent_V1_ExecRequest` messages.
@@ -3127,7 +3345,44 @@ extension Bulkhead_Agent_V1_Agent.ClientProtocol {
     ///
     /// > Source IDL Documentation:
     /// >
-    /// > The container's standard input; OK when the data is in the pipe.
+    /// > The container's standard input, for as long as the call lasts: the first request names the
+    /// > container. Several calls may write at once, each request whole as far as a pipe allows. Answers when
+    /// > the client has sent its last request and all of it is in the pipe; FAILED_PRECONDITION when nobody
+    /// > reads there any more.
+    ///
+    /// - Parameters:
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - producer: A closure producing request messages to send to the server. Returning
+    ///       from the closure closes the request stream.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func writeInput<Result>(
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        requestProducer producer: @Sendable @escaping (GRPCCore.RPCWriter<Bulkhead_Agent_V1_WriteInputRequest>) async throws -> Void,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_WriteInputResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.StreamingClientRequest<Bulkhead_Agent_V1_WriteInputRequest>(
+            metadata: metadata,
+            producer: producer
+        )
+        return try await self.writeInput(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "ResizeTerminal" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > The size of the container's terminal, of which its foreground processes hear by SIGWINCH.
     ///
     /// - Parameters:
     ///   - message: request message to send.
@@ -3137,19 +3392,19 @@ extension Bulkhead_Agent_V1_Agent.ClientProtocol {
     ///       the caller. Returning from the closure will cancel the RPC if it hasn't
     ///       already finished.
     /// - Returns: The result of `handleResponse`.
-    public func writeInput<Result>(
-        _ message: Bulkhead_Agent_V1_WriteInputRequest,
+    public func resizeTerminal<Result>(
+        _ message: Bulkhead_Agent_V1_ResizeTerminalRequest,
         metadata: GRPCCore.Metadata = [:],
         options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_WriteInputResponse>) async throws -> Result = { response in
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_ResizeTerminalResponse>) async throws -> Result = { response in
             try response.message
         }
     ) async throws -> Result where Result: Sendable {
-        let request = GRPCCore.ClientRequest<Bulkhead_Agent_V1_WriteInputRequest>(
+        let request = GRPCCore.ClientRequest<Bulkhead_Agent_V1_ResizeTerminalRequest>(
             message: message,
             metadata: metadata
         )
-        return try await self.writeInput(
+        return try await self.resizeTerminal(
             request: request,
             options: options,
             onResponse: handleResponse
@@ -3161,8 +3416,9 @@ extension Bulkhead_Agent_V1_Agent.ClientProtocol {
     /// > Source IDL Documentation:
     /// >
     /// > A further process in a container. The first request starts it, the others feed it; the last
-    /// > response carries its exit. The process and all its children are killed when the call is
-    /// > cancelled or its deadline passes.
+    /// > response carries its exit. When the call is cancelled, or its connection lost, the process and its
+    /// > children get SIGHUP, and two seconds later SIGKILL. When timeout_milliseconds has passed they get
+    /// > SIGKILL at once.
     ///
     /// - Parameters:
     ///   - metadata: Additional metadata to send, defaults to empty.

@@ -12,6 +12,11 @@
 /// each other. The daemon is always the client. It dials vsock port 1024 and proves itself with the
 /// VM's secret in the metadata `bulkhead-secret` of every call.
 ///
+/// Connections to the pod's own loopback are not calls but streams of their own, on vsock port 1025: the
+/// daemon sends one byte, the secret's length, then the secret, then the port (two bytes, big-endian);
+/// the agent answers one byte, 0 or the errno why there is no connection, and from then on the stream is
+/// the connection, either half of which may end before the other.
+///
 /// The container's specification follows the OCI runtime specification's names. It is protobuf and
 /// not JSON because environment values, arguments and paths are bytes that need not be UTF-8.
 ///
@@ -315,6 +320,9 @@ public nonisolated struct Bulkhead_Agent_V1_ContainerSpec: Sendable {
 
   /// Whether the container has a standard input at all; without, it reads /dev/null.
   public var stdin: Bool = false
+
+  /// The end of the first WriteInput call, however it comes, is the end of the input.
+  public var stdinOnce: Bool = false
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1016,12 +1024,10 @@ public nonisolated struct Bulkhead_Agent_V1_WriteInputRequest: Sendable {
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
+  /// In the first request; ignored in the others.
   public var containerID: String = String()
 
   public var data: Data = Data()
-
-  /// No more input: the process reads end of file.
-  public var end: Bool = false
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -1029,6 +1035,39 @@ public nonisolated struct Bulkhead_Agent_V1_WriteInputRequest: Sendable {
 }
 
 public nonisolated struct Bulkhead_Agent_V1_WriteInputResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Bulkhead_Agent_V1_ResizeTerminalRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var containerID: String = String()
+
+  public var size: Bulkhead_Agent_V1_TerminalSize {
+    get {_size ?? Bulkhead_Agent_V1_TerminalSize()}
+    set {_size = newValue}
+  }
+  /// Returns true if `size` has been explicitly set.
+  public var hasSize: Bool {self._size != nil}
+  /// Clears the value of `size`. Subsequent reads from it will return its default value.
+  public mutating func clearSize() {self._size = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _size: Bulkhead_Agent_V1_TerminalSize? = nil
+}
+
+public nonisolated struct Bulkhead_Agent_V1_ResizeTerminalResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
@@ -1061,7 +1100,7 @@ public nonisolated struct Bulkhead_Agent_V1_ExecRequest: Sendable {
     set {kind = .stdin(newValue)}
   }
 
-  /// No more input.
+  /// No more input. A terminal is told as people tell it, with its end-of-file character.
   public var stdinEnd: Bool {
     get {
       if case .stdinEnd(let v)? = kind {return v}
@@ -1083,7 +1122,7 @@ public nonisolated struct Bulkhead_Agent_V1_ExecRequest: Sendable {
   public nonisolated enum OneOf_Kind: Equatable, Sendable {
     case start(Bulkhead_Agent_V1_ExecStart)
     case stdin(Data)
-    /// No more input.
+    /// No more input. A terminal is told as people tell it, with its end-of-file character.
     case stdinEnd(Bool)
     case resize(Bulkhead_Agent_V1_TerminalSize)
 
@@ -1521,7 +1560,7 @@ nonisolated extension Bulkhead_Agent_V1_CreateContainerResponse: SwiftProtobuf.M
 
 nonisolated extension Bulkhead_Agent_V1_ContainerSpec: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ContainerSpec"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}process\0\u{1}root\0\u{1}mounts\0\u{1}linux\0\u{1}stdin\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}process\0\u{1}root\0\u{1}mounts\0\u{1}linux\0\u{1}stdin\0\u{4}\u{f}stdin_once\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1534,6 +1573,7 @@ nonisolated extension Bulkhead_Agent_V1_ContainerSpec: SwiftProtobuf.Message, Sw
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.mounts) }()
       case 4: try { try decoder.decodeSingularMessageField(value: &self._linux) }()
       case 5: try { try decoder.decodeSingularBoolField(value: &self.stdin) }()
+      case 20: try { try decoder.decodeSingularBoolField(value: &self.stdinOnce) }()
       default: break
       }
     }
@@ -1559,6 +1599,9 @@ nonisolated extension Bulkhead_Agent_V1_ContainerSpec: SwiftProtobuf.Message, Sw
     if self.stdin != false {
       try visitor.visitSingularBoolField(value: self.stdin, fieldNumber: 5)
     }
+    if self.stdinOnce != false {
+      try visitor.visitSingularBoolField(value: self.stdinOnce, fieldNumber: 20)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1568,6 +1611,7 @@ nonisolated extension Bulkhead_Agent_V1_ContainerSpec: SwiftProtobuf.Message, Sw
     if lhs.mounts != rhs.mounts {return false}
     if lhs._linux != rhs._linux {return false}
     if lhs.stdin != rhs.stdin {return false}
+    if lhs.stdinOnce != rhs.stdinOnce {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -2953,7 +2997,7 @@ nonisolated extension Bulkhead_Agent_V1_AcknowledgeOutputResponse: SwiftProtobuf
 
 nonisolated extension Bulkhead_Agent_V1_WriteInputRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".WriteInputRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}container_id\0\u{1}data\0\u{1}end\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}container_id\0\u{1}data\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -2963,7 +3007,6 @@ nonisolated extension Bulkhead_Agent_V1_WriteInputRequest: SwiftProtobuf.Message
       switch fieldNumber {
       case 1: try { try decoder.decodeSingularStringField(value: &self.containerID) }()
       case 2: try { try decoder.decodeSingularBytesField(value: &self.data) }()
-      case 3: try { try decoder.decodeSingularBoolField(value: &self.end) }()
       default: break
       }
     }
@@ -2976,16 +3019,12 @@ nonisolated extension Bulkhead_Agent_V1_WriteInputRequest: SwiftProtobuf.Message
     if !self.data.isEmpty {
       try visitor.visitSingularBytesField(value: self.data, fieldNumber: 2)
     }
-    if self.end != false {
-      try visitor.visitSingularBoolField(value: self.end, fieldNumber: 3)
-    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Bulkhead_Agent_V1_WriteInputRequest, rhs: Bulkhead_Agent_V1_WriteInputRequest) -> Bool {
     if lhs.containerID != rhs.containerID {return false}
     if lhs.data != rhs.data {return false}
-    if lhs.end != rhs.end {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -3005,6 +3044,64 @@ nonisolated extension Bulkhead_Agent_V1_WriteInputResponse: SwiftProtobuf.Messag
   }
 
   public static func ==(lhs: Bulkhead_Agent_V1_WriteInputResponse, rhs: Bulkhead_Agent_V1_WriteInputResponse) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bulkhead_Agent_V1_ResizeTerminalRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ResizeTerminalRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}container_id\0\u{1}size\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.containerID) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._size) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.containerID.isEmpty {
+      try visitor.visitSingularStringField(value: self.containerID, fieldNumber: 1)
+    }
+    try { if let v = self._size {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Bulkhead_Agent_V1_ResizeTerminalRequest, rhs: Bulkhead_Agent_V1_ResizeTerminalRequest) -> Bool {
+    if lhs.containerID != rhs.containerID {return false}
+    if lhs._size != rhs._size {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bulkhead_Agent_V1_ResizeTerminalResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ResizeTerminalResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Bulkhead_Agent_V1_ResizeTerminalResponse, rhs: Bulkhead_Agent_V1_ResizeTerminalResponse) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -15,6 +15,7 @@ actor Container {
   private let operations = OperationQueue()
   private var log: ContainerLogWriter?
   private var follower: Task<Void, Never>?
+  nonisolated let audience = OutputAudience()
   /// Open once the container has exited.
   private let end = Latch()
 
@@ -30,6 +31,7 @@ actor Container {
 
   var state: ContainerState { record.state }
   var imageID: String { record.imageID }
+  var hasInput: Bool { record.configuration.stdin }
 
   private var status: ContainerStatus? {
     guard let image = Digest(record.imageID) else { return nil }
@@ -128,7 +130,7 @@ actor Container {
   }
 
   private func follow(_ agent: AgentConnection) {
-    let pump = OutputPump(containerID: id, agent: agent, log: log)
+    let pump = OutputPump(containerID: id, agent: agent, log: log, audience: audience)
     follower = Task { [self] in
       let output = Task {
         do { try await pump.run() } catch is CancellationError {} catch {
@@ -137,6 +139,7 @@ actor Container {
       }
       let exit = await waitForExit(agent)
       if let exit {
+        audience.hurry()
         await bounded(.seconds(10)) { await output.value }
         output.cancel()
         await exited(exit)
@@ -187,6 +190,7 @@ actor Container {
     log = nil
     publish()
     end.open()
+    audience.end()
     logger.info("container exited", metadata: ["code": "\(exit.code)", "reason": "\(exit.reason)"])
     try await uncancelled { [self] in try await save() }
   }

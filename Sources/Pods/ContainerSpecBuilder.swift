@@ -29,6 +29,7 @@ struct ContainerSpecBuilder {
       spec.mounts = DefaultSpec.mounts(privileged: configuration.privileged)
       spec.linux = linux(capabilities)
       spec.stdin = configuration.stdin
+      spec.stdinOnce = configuration.stdinOnce
     }
   }
 

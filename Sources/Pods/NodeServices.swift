@@ -1,6 +1,7 @@
 import Common
 import Hypervisor
 import Images
+import LinuxSystem
 import Logging
 
 /// What every pod of this node shares. Made once by the daemon.
@@ -12,6 +13,8 @@ public struct NodeServices: Sendable {
   let journal: Journal
   let snapshot: SnapshotStore
   let scratch: ScratchDisks
+  /// Waits for the streams of forwarded ports.
+  let reactor: Reactor
 }
 
 /// The node's settings that pods need. Paths are absolute.

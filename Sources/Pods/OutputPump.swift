@@ -14,6 +14,8 @@ struct OutputPump: Sendable {
   let agent: AgentConnection
   /// Nil where no log is kept: the output is read and forgotten.
   let log: ContainerLogWriter?
+  /// The attached clients, who see each piece once it is in the log.
+  let audience: OutputAudience
 
   /// Acknowledging costs a call: only every so many bytes, well under the agent's buffer.
   private static let acknowledgeEvery: UInt64 = 64 << 10
@@ -61,6 +63,7 @@ struct OutputPump: Sendable {
     var ended: Set<Bulkhead_Agent_V1_OutputStream> = []
     for try await chunk in chunks {
       let durable = try await store(chunk, acknowledged)
+      await audience.deliver(LogStream(chunk.stream), offset: chunk.offset, chunk.data)
       if chunk.end { ended.insert(chunk.stream) }
       if durable.total &- acknowledged.total >= Self.acknowledgeEvery {
         try await acknowledge(durable)
@@ -79,7 +82,7 @@ struct OutputPump: Sendable {
       if chunk.stream == .stdout { position.stdout = end } else { position.stderr = end }
       return position
     }
-    let stream: LogStream = chunk.stream == .stderr ? .stderr : .stdout
+    let stream = LogStream(chunk.stream)
     let durable = try await writing {
       chunk.end
         ? try log.end(stream: stream)
@@ -107,4 +110,8 @@ struct OutputPump: Sendable {
       try await $0.acknowledgeOutput(request: $1, options: $2)
     }
   }
+}
+
+extension LogStream {
+  init(_ stream: Bulkhead_Agent_V1_OutputStream) { self = stream == .stderr ? .stderr : .stdout }
 }

@@ -123,7 +123,7 @@ extension Pod {
     return agent
   }
 
-  private func container(_ id: ContainerID) throws(BulkheadError) -> Container {
+  func container(_ id: ContainerID) throws(BulkheadError) -> Container {
     guard let container = containers[id] else { throw BulkheadError(.notFound, "no container \(id.short)") }
     return container
   }

@@ -30,7 +30,8 @@ public actor PodManager {
       configuration: configuration, hypervisor: hypervisor, images: images, logger: logger,
       journal: try Journal(path: "\(configuration.stateDirectory)/state.db"), snapshot: SnapshotStore(),
       scratch: ScratchDisks(
-        directory: "\(configuration.stateDirectory)/scratch", size: configuration.scratchSize))
+        directory: "\(configuration.stateDirectory)/scratch", size: configuration.scratchSize),
+      reactor: try Reactor.started())
   }
 
   /// Takes up what a former daemon left: pods that run are adopted, everything else is released. Returns
@@ -150,7 +151,7 @@ public actor PodManager {
     }
   }
 
-  private func pod(_ id: PodID) throws(BulkheadError) -> Pod {
+  func pod(_ id: PodID) throws(BulkheadError) -> Pod {
     guard let pod = pods[id] else { throw BulkheadError(.notFound, "no pod sandbox with id \(id)") }
     return pod
   }
@@ -198,7 +199,7 @@ public actor PodManager {
     return try await execute(command, in: id, agent: agent, timeout: timeout)
   }
 
-  private func findContainer(_ prefix: String) throws(BulkheadError) -> (Pod, ContainerID) {
+  func findContainer(_ prefix: String) throws(BulkheadError) -> (Pod, ContainerID) {
     let containers = services.snapshot.current.containers
     let id = try resolve(prefix, in: containers, what: "container")
     guard let podID = containers[id]?.podID else {

@@ -10,7 +10,10 @@
 #include <linux/openat2.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
+#include <linux/vm_sockets.h>
 #include <net/if.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -23,8 +26,10 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <sys/vfs.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define MAX_FDS 16
@@ -165,6 +170,14 @@ int guest_terminal_resize(int ptmx, uint16_t columns, uint16_t rows) {
   return ioctl(ptmx, TIOCSWINSZ, &size);
 }
 
+uint8_t guest_terminal_end_of_file(int ptmx) {
+  struct termios settings;
+  if (tcgetattr(ptmx, &settings) != 0 || !(settings.c_lflag & ICANON)) return 0;
+  return settings.c_cc[VEOF];
+}
+
+int guest_pipe_size(int pipe, int bytes) { return fcntl(pipe, F_SETPIPE_SZ, bytes); }
+
 int guest_seccomp_load(uint32_t flags, const void *program, size_t length) {
   if (length % sizeof(struct sock_filter) != 0 || length / sizeof(struct sock_filter) > BPF_MAXINSNS) {
     errno = EINVAL;
@@ -265,3 +278,44 @@ int64_t guest_filesystem_type(int fd) {
 dev_t guest_device_number(uint32_t major, uint32_t minor) { return makedev(major, minor); }
 uint32_t guest_device_major(dev_t device) { return major(device); }
 uint32_t guest_device_minor(dev_t device) { return minor(device); }
+
+static int close_keeping_errno(int fd) {
+  int number = errno;
+  close(fd);
+  errno = number;
+  return -1;
+}
+
+static int listen_at(int family, const void *address, socklen_t length) {
+  int fd = socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -1;
+  if (bind(fd, address, length) != 0 || listen(fd, 128) != 0) return close_keeping_errno(fd);
+  return fd;
+}
+
+int guest_listen_vsock(uint32_t port) {
+  struct sockaddr_vm address = {.svm_family = AF_VSOCK, .svm_port = port, .svm_cid = VMADDR_CID_ANY};
+  return listen_at(AF_VSOCK, &address, sizeof address);
+}
+
+int guest_listen_unix(const char *path) {
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof address.sun_path) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  strcpy(address.sun_path, path);
+  return listen_at(AF_UNIX, &address, sizeof address);
+}
+
+int guest_connect_loopback(int version, uint16_t port) {
+  struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+  const struct sockaddr *address = version == 6 ? (const struct sockaddr *)&v6 : (const struct sockaddr *)&v4;
+  int on = 1, fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return -1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  if (connect(fd, address, version == 6 ? sizeof v6 : sizeof v4) != 0 && errno != EINPROGRESS)
+    return close_keeping_errno(fd);
+  return fd;
+}

@@ -1,6 +1,7 @@
 import AgentProtocol
 import FoundationEssentials
 import GRPCCore
+import Testing
 
 /// What the tests ask of an agent, in the words of a test.
 extension AgentHost {
@@ -118,5 +119,22 @@ extension AgentHost {
       }
       return result
     }
+  }
+
+  /// The command lines of all processes that a container sees, but for the one that looks.
+  func processes(_ id: String) async throws -> String {
+    try await exec(id, ["sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"]).out
+  }
+
+  /// How many descriptors the agent has, counted by a container that sees it.
+  func openDescriptors() async throws -> Int {
+    var spec = Self.spec("ls /proc/1/fd | wc -l")
+    spec.linux.namespaces.pid = .node
+    spec.process.capabilities.effective = ["CAP_SYS_PTRACE"]
+    spec.process.capabilities.permitted = ["CAP_SYS_PTRACE"]
+    spec.process.capabilities.bounding = ["CAP_SYS_PTRACE"]
+    let text = try await run("counter", spec).text
+    try await remove("counter")
+    return try #require(Int(text.dropLast()))
   }
 }

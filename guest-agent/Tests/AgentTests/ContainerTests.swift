@@ -227,10 +227,7 @@ struct ContainerTests {
       spec.stdin = true
       try await agent.create("c1", spec)
       try await agent.start("c1")
-      var input = Bulkhead_Agent_V1_WriteInputRequest()
-      input.containerID = "c1"
-      input.data = Data("typed\n".utf8)
-      _ = try await agent.client.writeInput(input, metadata: agent.metadata)
+      try await agent.writeInput("c1", ["typed\n"])
       #expect(try await agent.wait("c1").code == 0)
       #expect(try await agent.output("c1").out == "typed\r\n/dev/pts/0\r\ngot typed\r\nconsole\r\n")
     }

@@ -7,7 +7,7 @@ import Testing
 struct EnduranceTests {
   @Test func aHundredContainersOneAfterTheOtherLeaveNothing() async throws {
     try await AgentHost.run { agent in
-      let before = try await openDescriptors(agent, "before")
+      let before = try await agent.openDescriptors()
       for index in 0..<100 {
         let (text, exit) = try await agent.run("c\(index)", AgentHost.spec("echo \(index)"))
         #expect(text == "\(index)\n")
@@ -16,20 +16,8 @@ struct EnduranceTests {
       }
       #expect(try await agent.client.listContainers(.init(), metadata: agent.metadata).containers.isEmpty)
       #expect(shell("[ -z \"$(ls \(agent.directory)/scratch)\" ]") == 0)
-      #expect(try await openDescriptors(agent, "after") < before + 20)
+      #expect(try await agent.openDescriptors() < before + 20)
     }
-  }
-
-  /// How many descriptors the agent has, counted by a container that sees it.
-  private func openDescriptors(_ agent: AgentHost, _ id: String) async throws -> Int {
-    var spec = AgentHost.spec("ls /proc/1/fd | wc -l")
-    spec.linux.namespaces.pid = .node
-    spec.process.capabilities.effective = ["CAP_SYS_PTRACE"]
-    spec.process.capabilities.permitted = ["CAP_SYS_PTRACE"]
-    spec.process.capabilities.bounding = ["CAP_SYS_PTRACE"]
-    let count = try #require(Int(try await agent.run(id, spec).text.dropLast()))
-    try await agent.remove(id)
-    return count
   }
 
   @Test func twentyContainersAtOnce() async throws {

@@ -51,7 +51,8 @@ struct ExecTests {
       let result = try await agent.exec("c1", ["sh", "-c", "sleep 555 & sleep 556"], timeoutMilliseconds: 300)
       #expect(result.exit.timedOut)
       #expect(result.exit.code == 137)
-      #expect(try await agent.exec("c1", ["sh", "-c", "pgrep -f 'sleep 55[5]'; true"]).out == "")
+      #expect(try await agent.processes("c1").contains("sleep 1000"))
+      #expect(try await !agent.processes("c1").contains("sleep 55"))
     }
   }
 
@@ -59,10 +60,11 @@ struct ExecTests {
     try await withContainer { agent in
       let call = Task { try await agent.exec("c1", ["sleep", "777"]) }
       try await Task.sleep(for: .milliseconds(300))
+      #expect(try await agent.processes("c1").contains("sleep 777"))
       call.cancel()
       _ = await call.result
       try await Task.sleep(for: .milliseconds(200))
-      #expect(try await agent.exec("c1", ["sh", "-c", "pgrep -f 'sleep 77[7]'; true"]).out == "")
+      #expect(try await !agent.processes("c1").contains("sleep 777"))
     }
   }
 

@@ -8,6 +8,8 @@ import LinuxSystem
 /// Where the agent listens, and where its disks come from.
 public struct AgentConfiguration: Sendable {
   public var listener: Listener
+  /// For connections to the pod's loopback.
+  public var forwarding: ForwardingAddress
   public var disks: any DiskSource
   /// Nil: the one that the hypervisor gave the VM.
   public var secret: [UInt8]?
@@ -15,6 +17,7 @@ public struct AgentConfiguration: Sendable {
   /// A VM's.
   public init() {
     listener = .vsock(port: 1024, acceptedCIDs: [2])
+    forwarding = .vsock(port: 1025)
     disks = SCSIDisks()
   }
 }
@@ -39,7 +42,8 @@ public func runAgent(_ configuration: AgentConfiguration) -> Never {
       let pod = Pod(processes: processes, disks: configuration.disks, booted: Signal())
       try watchChildren(reactor, reaper)
       Task { await serve(pod, on: configuration.listener, secret: secret) }
-      Task { await prepare(pod) }
+      let forwarder = PortForwarder(address: configuration.forwarding, secret: secret, reactor: reactor)
+      Task { await prepare(pod, forwarder) }
       reactor.run()
     } catch {
       log("can't start: \(error)")
@@ -64,7 +68,7 @@ private func serve(_ pod: Pod, on listener: Listener, secret: [UInt8]) async {
   }
 }
 
-private func prepare(_ pod: Pod) async {
+private func prepare(_ pod: Pod, _ forwarder: PortForwarder) async {
   try? await onDedicatedThread {
     Boot.prepareForContainers()
     Boot.attempt { try pod.processes.zygote.start() }
@@ -72,6 +76,15 @@ private func prepare(_ pod: Pod) async {
   }
   _ = try? await pod.namespace.first()
   pod.booted.fire()
+  await forward(forwarder)
+}
+
+/// Serves connections to the pod's loopback, again should the listener ever fail.
+private func forward(_ forwarder: PortForwarder) async {
+  while true {
+    do { try await forwarder.run() } catch { log("can't forward ports: \(error)") }
+    try? await Task.sleep(for: .milliseconds(500))
+  }
 }
 
 private func watchChildren(_ reactor: Reactor, _ reaper: Reaper) throws {

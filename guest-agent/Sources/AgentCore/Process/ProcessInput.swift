@@ -1,79 +1,43 @@
-import CLinux
+import CGuest
 import Glibc
 import LinuxSystem
 import Synchronization
 
-/// The standard input of a process: a pipe's end, or a terminal's master. One writer at a time.
+/// The standard input of a process: a pipe's end, or a terminal's master. Several may write at once.
 final class ProcessInput: Sendable {
-  private struct State {
-    /// -1: closed.
-    var descriptor: Int32
-    var waiter: CheckedContinuation<Void, Never>?
-  }
-  private let reactor: Reactor
-  private let state: Mutex<State>
+  private let descriptor: AsyncDescriptor
+  private let isTerminal: Bool
+  /// Whether a terminal's last line is unfinished.
+  private let insideLine = Atomic(false)
 
-  /// Takes over a non-blocking descriptor.
-  init(reactor: Reactor, _ descriptor: Int32) throws {
-    self.reactor = reactor
-    state = Mutex(State(descriptor: descriptor))
-    try reactor.add(descriptor) { [self] in wake() }
+  init(_ descriptor: AsyncDescriptor, isTerminal: Bool) {
+    self.descriptor = descriptor
+    self.isTerminal = isTerminal
   }
 
-  /// Returns when all of `bytes` is in the pipe. Throws `SystemError`, EPIPE when nobody reads any more.
-  func write(_ bytes: [UInt8]) async throws {
-    var rest = bytes[...]
-    while !rest.isEmpty {
-      try Task.checkCancellation()
-      let written = state.withLock { state -> Int in
-        guard state.descriptor >= 0 else { return -Int(EPIPE) }
-        let result = rest.withUnsafeBytes { Glibc.write(state.descriptor, $0.baseAddress, $0.count) }
-        return result < 0 ? -Int(errno) : result
-      }
-      switch -written {
-      case ..<1: rest = rest.dropFirst(written)
-      case Int(EINTR): continue
-      case Int(EAGAIN): await writable()
-      default: throw SystemError("write", Int32(-written))
-      }
-    }
+  /// Returns when all of `bytes` is in the pipe. Throws `SystemError`, EPIPE when nobody reads any more and
+  /// EBADF after the end.
+  func write(_ bytes: UnsafeRawBufferPointer) async throws {
+    guard let last = bytes.last else { return }
+    try await descriptor.write(bytes)
+    insideLine.store(last != UInt8(ascii: "\n"), ordering: .relaxed)
   }
 
-  /// The process reads end of file.
-  func close() {
-    let waiter = state.withLock { state in
-      if state.descriptor >= 0 {
-        reactor.remove(state.descriptor)
-        Glibc.close(state.descriptor)
-        state.descriptor = -1
-      }
-      defer { state.waiter = nil }
-      return state.waiter
-    }
-    waiter?.resume()
+  /// The process reads end of file. A terminal has none, but for the character by which people say so: the
+  /// line it is in is given to the reader by the first, and an empty line, the end, by the second. A program
+  /// that reads its terminal raw has its own ways.
+  func end() async {
+    guard isTerminal else { return close() }
+    var character: UInt8 = 0
+    descriptor.withDescriptor { character = guest_terminal_end_of_file($0) }
+    guard character != 0 else { return }
+    let characters = [UInt8](repeating: character, count: insideLine.load(ordering: .relaxed) ? 2 : 1)
+    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: characters.count, alignment: 1)
+    defer { buffer.deallocate() }
+    buffer.copyBytes(from: characters)
+    try? await descriptor.write(UnsafeRawBufferPointer(buffer))
   }
 
-  private func writable() async {
-    await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        let waits = state.withLock { state in
-          guard state.descriptor >= 0, !Task.isCancelled else { return false }
-          state.waiter = continuation
-          reactor.arm(state.descriptor, .write)
-          return true
-        }
-        if !waits { continuation.resume() }
-      }
-    } onCancel: {
-      wake()
-    }
-  }
-
-  private func wake() {
-    let waiter = state.withLock { state in
-      defer { state.waiter = nil }
-      return state.waiter
-    }
-    waiter?.resume()
-  }
+  /// Lets go of the descriptor: end of file for the reader of a pipe.
+  func close() { descriptor.close() }
 }

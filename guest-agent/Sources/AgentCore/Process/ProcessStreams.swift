@@ -8,6 +8,9 @@ final class ProcessStreams {
   private enum End: Int { case childInput, childOutput, childError, input, output, error }
   private var descriptors = [Int32](repeating: -1, count: 6)
 
+  /// A pipe's room, as far as the kernel gives it: a writer that is ahead of us needn't stop for each read.
+  private static let pipeSize: Int32 = 256 << 10
+
   /// Standard input, output, error as the child gets them.
   var child: [Int32] { Array(descriptors[0..<3]) }
 
@@ -21,25 +24,40 @@ final class ProcessStreams {
       try makePipe(read: .output, write: .childOutput)
       try makePipe(read: .error, write: .childError)
     }
-    for end in [End.input, .output, .error] { try setNonBlocking(descriptors[end.rawValue]) }
   }
 
   deinit { for descriptor in descriptors where descriptor >= 0 { close(descriptor) } }
 
-  /// The agent's ends for `ProcessOutput` and `ProcessInput`, which own them from now on; `terminal` is the
-  /// master that the child sent, owned by them too.
-  func adopt(
-    by reactor: Reactor, terminal: Int32?, stdin: Bool
-  ) throws -> (output: ProcessOutput, input: ProcessInput?) {
+  /// Our ends. `Output` is what is made of stdout's and stderr's descriptors, -1 for one that isn't there,
+  /// and owns them.
+  struct Adopted<Output> {
+    var output: Output
+    var input: ProcessInput?
+    var terminal: ProcessTerminal?
+  }
+
+  /// Hands our ends to those who own them from now on; `terminal` is the master that the child sent, owned by
+  /// them too.
+  func adopt<Output>(
+    by reactor: Reactor, terminal: Int32?, stdin: Bool, output: (Int32, Int32) throws -> Output
+  ) throws -> Adopted<Output> {
+    var input: ProcessInput?
+    var size: ProcessTerminal?
     if let terminal {
-      try setNonBlocking(terminal)
       descriptors[End.output.rawValue] = terminal
-      // A descriptor of its own, as epoll knows each only once.
-      if stdin { descriptors[End.input.rawValue] = try systemCall("dup") { fcntl(terminal, F_DUPFD_CLOEXEC, 3) } }
+      // Descriptors of their own, as epoll knows each only once.
+      if stdin { descriptors[End.input.rawValue] = try duplicate(terminal) }
+      size = ProcessTerminal(try AsyncDescriptor(owning: try duplicate(terminal), reactor: reactor))
     }
-    let input = descriptors[End.input.rawValue] >= 0 ? try ProcessInput(reactor: reactor, take(.input)) : nil
-    let output = try ProcessOutput(reactor: reactor, stdout: take(.output), stderr: take(.error))
-    return (output, input)
+    if descriptors[End.input.rawValue] >= 0 {
+      input = ProcessInput(try AsyncDescriptor(owning: take(.input), reactor: reactor), isTerminal: terminal != nil)
+    }
+    for end in [End.output, .error] { try setNonBlocking(descriptors[end.rawValue]) }
+    return Adopted(output: try output(take(.output), take(.error)), input: input, terminal: size)
+  }
+
+  private func duplicate(_ descriptor: Int32) throws -> Int32 {
+    try systemCall("dup") { fcntl(descriptor, F_DUPFD_CLOEXEC, 3) }
   }
 
   private func take(_ end: End) -> Int32 {
@@ -50,6 +68,7 @@ final class ProcessStreams {
   private func makePipe(read: End, write: End) throws {
     var ends: [Int32] = [-1, -1]
     try systemCall("pipe") { guest_pipe(&ends) }
+    guest_pipe_size(ends[0], Self.pipeSize)
     descriptors[read.rawValue] = ends[0]
     descriptors[write.rawValue] = ends[1]
   }

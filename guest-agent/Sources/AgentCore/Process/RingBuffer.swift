@@ -16,14 +16,14 @@ struct RingBuffer {
   var free: Int { capacity - count }
 
   /// Appends `bytes`, as many as are `free`.
-  mutating func append(_ bytes: some Collection<UInt8>) {
+  mutating func append(_ bytes: [UInt8]) {
     let accepted = bytes.prefix(free)
+    guard !accepted.isEmpty else { return }
     grow(to: count + accepted.count)
-    var position = (head + count) % max(storage.count, 1)
-    for byte in accepted {
-      storage[position] = byte
-      position = position + 1 == storage.count ? 0 : position + 1
-    }
+    let first = (head + count) % storage.count
+    let untilWrap = min(accepted.count, storage.count - first)
+    storage.replaceSubrange(first..<first + untilWrap, with: accepted.prefix(untilWrap))
+    storage.replaceSubrange(0..<accepted.count - untilWrap, with: accepted.dropFirst(untilWrap))
     count += accepted.count
   }
 

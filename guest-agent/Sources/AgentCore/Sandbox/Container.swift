@@ -33,6 +33,8 @@ final class Container: Sendable {
     var started: Int64 = 0
     var startError = ""
     var execs = 0
+    /// Cgroups of further processes whose children live on.
+    var keptExecs: [String] = []
   }
 
   let id: String
@@ -42,18 +44,25 @@ final class Container: Sendable {
   let output: ProcessOutput
   /// Nil: standard input is /dev/null.
   let input: ProcessInput?
+  /// Nil: it has none.
+  let terminal: ProcessTerminal?
+  /// The input ends with the first that wrote it.
+  let isInputOnce: Bool
   private let facts = Mutex(Facts())
   private let ended = Signal()
 
   init(
-    id: String, job: ContainerJob, cgroup: Cgroup, birth: Birth, output: ProcessOutput, input: ProcessInput?
+    id: String, job: ContainerJob, cgroup: Cgroup, birth: Birth, streams: ProcessStreams.Adopted<ProcessOutput>,
+    isInputOnce: Bool
   ) {
     self.id = id
     self.job = job
     self.cgroup = cgroup
     self.birth = birth
-    self.output = output
-    self.input = input
+    output = streams.output
+    input = streams.input
+    terminal = streams.terminal
+    self.isInputOnce = isInputOnce
     birth.exit.whenEnded { [self] code in processEnded(code) }
   }
 
@@ -67,6 +76,19 @@ final class Container: Sendable {
       facts.execs += 1
       return "exec-\(facts.execs)"
     }
+  }
+
+  /// The cgroup of a further process can't go yet: what the process left behind lives there.
+  func keepExec(_ name: String) { facts.withLock { $0.keptExecs.append(name) } }
+
+  /// Removes those of the kept cgroups that are empty by now. Blocks.
+  func sweepExecs() {
+    let kept = facts.withLock { facts in
+      defer { facts.keptExecs = [] }
+      return facts.keptExecs
+    }
+    let occupied = kept.filter { rmdir(cgroup.child($0).path) != 0 && errno == EBUSY }
+    facts.withLock { $0.keptExecs += occupied }
   }
 
   /// Opens the gate and waits until the program runs. Blocks. Throws FAILED_PRECONDITION if it can't; the
@@ -143,6 +165,7 @@ final class Container: Sendable {
       }
       output.drain()
       input?.close()
+      terminal?.close()
       facts.withLock { facts in
         let startError = facts.startError
         facts.state = .exited(

@@ -51,8 +51,12 @@ extension Pod {
       let streams = try ProcessStreams(stdin: plan.stdin, terminal: job.process.terminal)
       let birth = try processes.make(
         request, job: try job.wireBytes(), streams: streams, cgroup: directory, target: target?.pidfd, gate: true)
-      let (output, input) = try streams.adopt(by: processes.reactor, terminal: birth.terminal, stdin: plan.stdin)
-      return Container(id: plan.id, job: job, cgroup: cgroup, birth: birth, output: output, input: input)
+      let reactor = processes.reactor
+      let adopted = try streams.adopt(by: reactor, terminal: birth.terminal, stdin: plan.stdin) {
+        try ProcessOutput(reactor: reactor, stdout: $0, stderr: $1)
+      }
+      return Container(
+        id: plan.id, job: job, cgroup: cgroup, birth: birth, streams: adopted, isInputOnce: plan.stdinOnce)
     } catch {
       // The process is given up by closing its socket, or was never made.
       _ = try? cgroup.killAndWait()

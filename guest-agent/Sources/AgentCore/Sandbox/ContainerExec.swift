@@ -5,25 +5,38 @@ import Glibc
 import LinuxSystem
 
 extension Pod {
-  /// Starts a further process in a running container. Throws `Birth.Failure` if the program can't be run.
-  func exec(_ start: Bulkhead_Agent_V1_ExecStart) async throws -> ExecProcess {
+  /// Runs `body` with a further process in a running container, and ends the process if `body` throws. Throws
+  /// `Birth.Failure` if the program can't be run.
+  func withExec<Result>(
+    _ start: Bulkhead_Agent_V1_ExecStart, _ body: (ExecProcess) async throws -> Result
+  ) async throws -> Result {
     let container = try container(start.containerID)
     guard case .running = container.state else {
       throw RPCError(code: .failedPrecondition, message: "container \(container.id) is not running")
     }
     let plan = try container.job.process.forExec(start)
-    return try await onDedicatedThread { [processes] in
-      try Self.startExec(plan, in: container, stdin: start.stdin, processes)
+    let name = container.nextExecName()
+    let process = try await onDedicatedThread { [processes] in
+      try Self.startExec(plan, in: container, name: name, stdin: start.stdin, processes)
+    }
+    defer { if !process.close() { container.keepExec(name) } }
+    do {
+      return try await body(process)
+    } catch {
+      // A task of its own, which whatever cancelled this one does not end.
+      await Task { await process.hangUp() }.value
+      throw error
     }
   }
 
   private static func startExec(
-    _ plan: ProcessPlan, in container: Container, stdin: Bool, _ processes: ProcessFactory
+    _ plan: ProcessPlan, in container: Container, name: String, stdin: Bool, _ processes: ProcessFactory
   ) throws -> ExecProcess {
     var job = ExecJob()
     job.identity = container.birth.identity
     job.process = plan
-    let cgroup = container.cgroup.child(container.nextExecName())
+    container.sweepExecs()
+    let cgroup = container.cgroup.child(name)
     try cgroup.create()
     do {
       var request = ForkRequest()
@@ -33,8 +46,13 @@ extension Pod {
       let birth = try processes.make(
         request, job: try job.wireBytes(), streams: streams, cgroup: try cgroup.openDirectory(),
         target: container.birth.pidfd, gate: false)
-      let (output, input) = try streams.adopt(by: processes.reactor, terminal: birth.terminal, stdin: stdin)
-      return try ExecProcess(birth: birth, cgroup: cgroup, output: output, input: input)
+      let reactor = processes.reactor
+      let adopted = try streams.adopt(by: reactor, terminal: birth.terminal, stdin: stdin) { stdout, stderr in
+        ExecProcess.Output(
+          stdout: try AsyncDescriptor(owning: stdout, reactor: reactor),
+          stderr: stderr < 0 ? nil : try AsyncDescriptor(owning: stderr, reactor: reactor))
+      }
+      return ExecProcess(birth: birth, cgroup: cgroup, streams: adopted)
     } catch {
       _ = try? cgroup.killAndWait()
       try? cgroup.remove()

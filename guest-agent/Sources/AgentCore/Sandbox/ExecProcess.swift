@@ -7,55 +7,76 @@ import Synchronization
 
 /// A further process in a container, in a cgroup of its own below the container's.
 final class ExecProcess: Sendable {
+  struct Output {
+    var stdout: AsyncDescriptor
+    /// Nil: a terminal, whose output is all stdout.
+    var stderr: AsyncDescriptor?
+  }
+
   let birth: Birth
-  let output: ProcessOutput
+  let output: Output
   let input: ProcessInput?
-  let terminal: Int32?
+  let terminal: ProcessTerminal?
   private let cgroup: Cgroup
   private let ended = Signal()
   private let code = Mutex<UInt32>(0)
   private let timedOut = Atomic(false)
 
-  init(birth: Birth, cgroup: Cgroup, output: ProcessOutput, input: ProcessInput?) throws {
+  init(birth: Birth, cgroup: Cgroup, streams: ProcessStreams.Adopted<Output>) {
     self.birth = birth
     self.cgroup = cgroup
-    self.output = output
-    self.input = input
-    terminal = try birth.terminal.map { master in try systemCall("dup") { fcntl(master, F_DUPFD_CLOEXEC, 3) } }
+    output = streams.output
+    input = streams.input
+    terminal = streams.terminal
     birth.exit.whenEnded { [self] code in
       self.code.withLock { $0 = code }
       // What its children still write, if it left any, is nobody's any more.
-      output.drain()
+      output.stdout.drain()
+      output.stderr?.drain()
       ended.fire()
     }
   }
-
-  deinit { if let terminal { Glibc.close(terminal) } }
 
   func wait() async throws -> UInt32 {
     try await ended.wait()
     return code.withLock { $0 }
   }
 
-  func resize(columns: UInt32, rows: UInt32) {
-    guard let terminal else { return }
-    guest_terminal_resize(terminal, UInt16(clamping: columns), UInt16(clamping: rows))
-  }
-
   /// Kills, because the time is over.
   func timeOut() {
     timedOut.store(true, ordering: .relaxed)
-    kill()
+    try? cgroup.kill()
   }
   var hasTimedOut: Bool { timedOut.load(ordering: .relaxed) }
 
-  /// Kills the process and its children.
-  func kill() { try? cgroup.kill() }
+  /// How long a process has for its last words once nobody listens any more.
+  private static let lastWords = Duration.seconds(2)
 
-  /// Lets go of everything. Children that the process left to the container stay, in their cgroup.
-  func close() {
+  /// Whoever wanted the process has gone: it hears so as it would from a terminal whose line was cut, and if
+  /// that does not end it and its children, they are killed. Returns when nothing of it lives.
+  func hangUp() async {
+    closeStreams()
+    // Of its session's first process group: terminal or not, it leads one (setsid).
+    Glibc.kill(-birth.pid, SIGHUP)
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask { _ = try? await self.wait() }
+      group.addTask { try? await Task.sleep(for: Self.lastWords) }
+      await group.next()
+      group.cancelAll()
+    }
+    _ = try? await onDedicatedThread { [cgroup] in try cgroup.killAndWait() }
+  }
+
+  /// Lets go of everything. Children that the process left to the container stay, in their cgroup; false then.
+  func close() -> Bool {
+    closeStreams()
+    return rmdir(cgroup.path) == 0 || errno == ENOENT
+  }
+
+  private func closeStreams() {
     input?.close()
-    output.close()
-    rmdir(cgroup.path)
+    terminal?.close()
+    output.stdout.close()
+    output.stderr?.close()
   }
 }

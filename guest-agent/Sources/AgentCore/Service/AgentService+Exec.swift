@@ -12,24 +12,15 @@ extension AgentService {
     guard case .start(let start)? = try await requests.next() else {
       throw invalid("the first message of Exec has to be its start")
     }
-    let process: ExecProcess
     do {
-      process = try await pod.exec(start)
-    } catch let failure as Birth.Failure {
-      return try await response.write(exited(failure.code, startError: failure.text))
-    } catch {
-      return try await doing("start the process") { throw error }
-    }
-    defer { process.close() }
-    try await withTaskCancellationHandler {
-      do {
+      let exit = try await pod.withExec(start) { process in
         try await attend(process, requests, response, timeoutMilliseconds: start.timeoutMilliseconds)
-      } catch {
-        process.kill()
-        throw error
       }
-    } onCancel: {
-      process.kill()
+      try await response.write(exit)
+    } catch let failure as Birth.Failure {
+      try await response.write(exited(failure.code, startError: failure.text))
+    } catch let error as SystemError {
+      return try await doing("start the process") { throw error }
     }
   }
 
@@ -37,7 +28,7 @@ extension AgentService {
   private func attend(
     _ process: ExecProcess, _ requests: ExecRequests, _ response: RPCWriter<Bulkhead_Agent_V1_ExecResponse>,
     timeoutMilliseconds: UInt64
-  ) async throws {
+  ) async throws -> Bulkhead_Agent_V1_ExecResponse {
     var started = Bulkhead_Agent_V1_ExecResponse()
     started.started.pid = UInt32(clamping: process.birth.pid)
     try await response.write(started)
@@ -50,7 +41,9 @@ extension AgentService {
         }
       }
       // The output ends with the process; what feeds it and times it is called off then.
-      try await copyOutput(of: process, to: response)
+      async let errors: Void = copy(process.output.stderr, to: response) { $0.stderr = $1 }
+      try await copy(process.output.stdout, to: response) { $0.stdout = $1 }
+      try await errors
       _ = try await process.wait()
       group.cancelAll()
       while let result = await group.nextResult() {
@@ -58,7 +51,7 @@ extension AgentService {
       }
     }
     try Task.checkCancellation()
-    try await response.write(exited(try await process.wait(), timedOut: process.hasTimedOut))
+    return exited(try await process.wait(), timedOut: process.hasTimedOut)
   }
 
   private func feed(_ process: ExecProcess, _ requests: ExecRequests) async throws {
@@ -67,26 +60,24 @@ extension AgentService {
       case .start: throw invalid("the process was started already")
       case .stdin(let data):
         // A process that doesn't read its input is no error.
-        do { try await process.input?.write([UInt8](data)) } catch is SystemError { process.input?.close() }
-      case .stdinEnd: process.input?.close()
-      case .resize(let size): process.resize(columns: size.width, rows: size.height)
+        do { try await process.input?.write(data) } catch is SystemError { process.input?.close() }
+      case .stdinEnd: await process.input?.end()
+      case .resize(let size): process.terminal?.resize(columns: size.width, rows: size.height)
       }
     }
   }
 
-  private func copyOutput(
-    of process: ExecProcess, to response: RPCWriter<Bulkhead_Agent_V1_ExecResponse>
+  /// What one message carries at most. Read in one go, so that a busy stream costs few messages.
+  private static let chunk = 128 << 10
+
+  private func copy(
+    _ source: AsyncDescriptor?, to response: RPCWriter<Bulkhead_Agent_V1_ExecResponse>,
+    _ fill: @Sendable (inout Bulkhead_Agent_V1_ExecResponse, Data) -> Void
   ) async throws {
-    var position = ProcessOutput.Position(stdout: 0, stderr: 0)
-    process.output.attach(&position)
-    while !position.isDone {
-      try Task.checkCancellation()
-      for chunk in try await process.output.next(&position) where !chunk.bytes.isEmpty {
-        var message = Bulkhead_Agent_V1_ExecResponse()
-        if chunk.stream == .stdout { message.stdout = Data(chunk.bytes) } else { message.stderr = Data(chunk.bytes) }
-        try await response.write(message)
-        process.output.acknowledge(chunk.stream, below: chunk.offset + UInt64(chunk.bytes.count))
-      }
+    while let source, let data = try await source.readData(limit: Self.chunk) {
+      var message = Bulkhead_Agent_V1_ExecResponse()
+      fill(&message, data)
+      try await response.write(message)
     }
   }
 

@@ -37,18 +37,39 @@ extension AgentService {
   }
 
   func writeInput(
-    request: Bulkhead_Agent_V1_WriteInputRequest, context: ServerContext
+    request: RPCAsyncSequence<Bulkhead_Agent_V1_WriteInputRequest, any Error>, context: ServerContext
   ) async throws -> Bulkhead_Agent_V1_WriteInputResponse {
-    let container = try pod.container(request.containerID)
+    var requests = request.makeAsyncIterator()
+    guard let first = try await requests.next() else { throw invalid("the first message has to name the container") }
+    let container = try pod.container(first.containerID)
     guard let input = container.input else {
       throw RPCError(code: .failedPrecondition, message: "container \(container.id) has no standard input")
     }
+    let result: Result<Void, any Error>
     do {
-      try await input.write([UInt8](request.data))
+      try await input.write(first.data)
+      while let next = try await requests.next() { try await input.write(next.data) }
+      result = .success(())
     } catch let error as SystemError {
-      throw RPCError(code: .failedPrecondition, message: "nobody reads the container's standard input: \(error)")
+      result = .failure(
+        RPCError(code: .failedPrecondition, message: "nobody reads the container's standard input: \(error)"))
+    } catch {
+      result = .failure(error)
     }
-    if request.end { input.close() }
+    // A task of its own, as this one may be cancelled.
+    if container.isInputOnce { await Task { await input.end() }.value }
+    try result.get()
     return Bulkhead_Agent_V1_WriteInputResponse()
+  }
+
+  func resizeTerminal(
+    request: Bulkhead_Agent_V1_ResizeTerminalRequest, context: ServerContext
+  ) async throws -> Bulkhead_Agent_V1_ResizeTerminalResponse {
+    let container = try pod.container(request.containerID)
+    guard let terminal = container.terminal else {
+      throw RPCError(code: .failedPrecondition, message: "container \(container.id) has no terminal")
+    }
+    terminal.resize(columns: request.size.width, rows: request.size.height)
+    return Bulkhead_Agent_V1_ResizeTerminalResponse()
   }
 }

@@ -22,6 +22,7 @@ struct ContainerPlan: Sendable {
   var devices: [guest_device_rule]?
   var seccomp: Bulkhead_Agent_V1_Seccomp?
   var stdin: Bool
+  var stdinOnce: Bool
 
   /// `podFiles` are the files of /etc that the pod provides. Throws INVALID_ARGUMENT.
   init(_ request: Bulkhead_Agent_V1_CreateContainerRequest, podFiles: [String]) throws {
@@ -30,6 +31,7 @@ struct ContainerPlan: Sendable {
     id = try Validated.containerID(request.containerID)
     imageSerial = try Validated.serial(request.imageSerial, "image_serial")
     stdin = spec.stdin
+    stdinOnce = spec.stdinOnce
     settings = try cgroupSettings(linux.resources)
     seccomp = linux.hasSeccomp ? linux.seccomp : nil
     pidNamespace = try Self.pidNamespace(linux.namespaces)

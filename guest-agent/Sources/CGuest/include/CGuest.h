@@ -63,6 +63,11 @@ int guest_terminal_unlock(int ptmx);
 int guest_terminal_peer(int ptmx);
 int guest_terminal_control(int terminal);
 int guest_terminal_resize(int ptmx, uint16_t columns, uint16_t rows);
+// The character by which a line of this terminal's is ended without a newline (termios(3), VEOF); 0 where
+// the terminal is not read by lines.
+uint8_t guest_terminal_end_of_file(int ptmx);
+// fcntl(2) with F_SETPIPE_SZ.
+int guest_pipe_size(int pipe, int bytes);
 
 // seccomp(2) SECCOMP_SET_MODE_FILTER with a program of `length` bytes (struct sock_filter, 8 bytes each).
 int guest_seccomp_load(uint32_t flags, const void *program, size_t length);
@@ -75,6 +80,12 @@ struct guest_device_rule {
   uint32_t access;  // BPF_DEVCG_ACC_*: 1 mknod, 2 read, 4 write
 };
 int guest_cgroup_devices(int cgroup, const struct guest_device_rule *rules, size_t count);
+
+// A stream socket that listens, non-blocking and close-on-exec: on a vsock port for any peer, or at a path.
+int guest_listen_vsock(uint32_t port);
+int guest_listen_unix(const char *path);
+// A TCP socket that is being connected to this network namespace's own 127.0.0.1 (`version` 4) or ::1 (6).
+int guest_connect_loopback(int version, uint16_t port);
 
 // Brings a network interface of this network namespace up.
 int guest_interface_up(const char *name);

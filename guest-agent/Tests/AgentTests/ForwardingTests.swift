@@ -1,0 +1,130 @@
+import AgentProtocol
+import Glibc
+import LinuxSystem
+import Testing
+
+/// Connections to the pod's loopback, to servers of busybox.
+@Suite(.serialized, .timeLimit(.minutes(2)))
+struct ForwardingTests {
+  private static let reactor = Result { try Reactor.started() }
+
+  /// An agent with a container that serves as `script` says.
+  private func withServer(_ script: String, _ body: (AgentHost) async throws -> Void) async throws {
+    try await AgentHost.run { agent in
+      try await agent.create("server", AgentHost.spec(script))
+      try await agent.start("server")
+      try await body(agent)
+    }
+  }
+
+  private func connect(
+    _ agent: AgentHost, port: UInt16, secret: String = AgentHost.secret
+  ) async throws -> (answer: UInt8?, stream: AsyncDescriptor) {
+    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: "\(agent.directory)/socket.ports".utf8) }
+    let result = withUnsafePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+      }
+    }
+    try #require(result == 0)
+    let stream = try AsyncDescriptor(owning: descriptor, reactor: try Self.reactor.get())
+    try await stream.send([UInt8(secret.utf8.count)] + Array(secret.utf8) + [UInt8(port >> 8), UInt8(port & 0xff)])
+    // A stream that is refused may end by a reset.
+    return (try? await stream.receive(1).first, stream)
+  }
+
+  /// Asks until a server listens.
+  private func connectSoon(_ agent: AgentHost, port: UInt16) async throws -> AsyncDescriptor {
+    for _ in 0..<100 {
+      let (answer, stream) = try await connect(agent, port: port)
+      if answer == 0 { return stream }
+      stream.close()
+      try await Task.sleep(for: .milliseconds(50))
+    }
+    throw SystemError("connect", ECONNREFUSED)
+  }
+
+  @Test(arguments: ["127.0.0.1", "[::1]"]) func bothLoopbacksAreReached(host: String) async throws {
+    try await withServer("httpd -f -p \(host):8080") { agent in
+      let stream = try await connectSoon(agent, port: 8080)
+      try await stream.send(Array("GET / HTTP/1.0\r\n\r\n".utf8))
+      #expect(String(decoding: try await stream.receive(.max), as: UTF8.self).hasPrefix("HTTP/1."))
+    }
+  }
+
+  @Test func aHalfClosedStreamStillAnswers() async throws {
+    try await withServer("nc -ll -p 8080 -e sh -c 'cat; echo done'") { agent in
+      for _ in 0..<3 {
+        let stream = try await connectSoon(agent, port: 8080)
+        try await stream.send(Array("hello\n".utf8))
+        try stream.shutdownOutput()
+        #expect(String(decoding: try await stream.receive(.max), as: UTF8.self) == "hello\ndone\n")
+      }
+    }
+  }
+
+  @Test func aPortThatNobodyServesIsRefusedForThatConnectionOnly() async throws {
+    try await withServer("nc -ll -p 8080 -e cat") { agent in
+      let good = try await connectSoon(agent, port: 8080)
+      #expect(try await connect(agent, port: 81).answer == UInt8(ECONNREFUSED))
+      try await good.send(Array("still here".utf8))
+      #expect(String(decoding: try await good.receive(10), as: UTF8.self) == "still here")
+    }
+  }
+
+  @Test func onlyTheDaemonIsLetIn() async throws {
+    try await withServer("nc -ll -p 8080 -e cat") { agent in
+      _ = try await connectSoon(agent, port: 8080)
+      #expect(try await connect(agent, port: 8080, secret: "wrong secret!").answer == nil)
+      #expect(try await connect(agent, port: 8080, secret: "").answer == nil)
+    }
+  }
+
+  @Test func muchDataBothWaysOnManyConnectionsLeavesNoDescriptors() async throws {
+    try await withServer("nc -ll -p 8080 -e cat") { agent in
+      _ = try await connectSoon(agent, port: 8080)
+      try await Task.sleep(for: .milliseconds(200))
+      let before = try await agent.openDescriptors()
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        for index in 0..<20 {
+          group.addTask {
+            let stream = try await connectSoon(agent, port: 8080)
+            let data = [UInt8](repeating: UInt8(index), count: 1 << 20)
+            async let sent: Void = {
+              try await stream.send(data)
+              try stream.shutdownOutput()
+            }()
+            #expect(try await stream.receive(.max) == data)
+            try await sent
+          }
+        }
+        try await group.waitForAll()
+      }
+      // A client that vanishes while its server says nothing takes its connection along.
+      for _ in 0..<10 { try await connectSoon(agent, port: 8080).close() }
+      try await Task.sleep(for: .milliseconds(500))
+      #expect(try await agent.openDescriptors() <= before + 2)
+    }
+  }
+}
+
+extension AsyncDescriptor {
+  fileprivate func send(_ bytes: [UInt8]) async throws {
+    let block = MemoryBlock(copying: bytes)
+    defer { block.free() }
+    try await write(block.bytes)
+  }
+
+  /// So many bytes, or all until the end.
+  fileprivate func receive(_ count: Int) async throws -> [UInt8] {
+    var bytes: [UInt8] = []
+    while bytes.count < count, let block = try await readBlock(limit: min(count - bytes.count, 64 << 10)) {
+      bytes += block.bytes
+      block.free()
+    }
+    return bytes
+  }
+}
