@@ -122,7 +122,8 @@ let package = Package(
     .executableTarget(
       name: "bulkheadd",
       dependencies: [
-        "BulkheadConfiguration", "CRIServer", "Common", "GRPCNGHTTP2", "Hypervisor", "Images", "LibvirtHypervisor",
+        "BulkheadConfiguration", "CLinux", "CRIServer", "Common", "GRPCNGHTTP2", "Hypervisor", "Images",
+        "LibvirtHypervisor",
         "LinuxSystem", "Pods", grpc, logging, argumentParser,
       ], swiftSettings: ours),
     .executableTarget(name: "bulkheadctl", dependencies: ["BulkheadCLI", "ContainerLog"], swiftSettings: ours),

@@ -3,9 +3,11 @@
 #include "CLinux.h"
 #include <linux/capability.h>
 #include <fcntl.h>
+#include <link.h>
 #include <sched.h>
 #include <linux/securebits.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -116,3 +118,21 @@ int bh_spawn_close_from(posix_spawn_file_actions_t *actions, int first) {
 int bh_pidfd_getfd(int pidfd, int fd) { return (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0); }
 
 void bh_trim_heap(void) { malloc_trim(0); }
+
+static int drop_segments(struct dl_phdr_info *object, size_t size, void *page_size) {
+  const uintptr_t page = *(const uintptr_t *)page_size;
+  for (int i = 0; i < object->dlpi_phnum; i++) {
+    const ElfW(Phdr) *segment = &object->dlpi_phdr[i];
+    // Where the linker could write there may be relocations, which the file does not have.
+    if (segment->p_type != PT_LOAD || segment->p_flags & PF_W) continue;
+    uintptr_t start = (object->dlpi_addr + segment->p_vaddr + page - 1) & ~(page - 1);
+    uintptr_t end = (object->dlpi_addr + segment->p_vaddr + segment->p_memsz) & ~(page - 1);
+    if (start < end) madvise((void *)start, end - start, MADV_DONTNEED);
+  }
+  return 0;
+}
+
+void bh_unmap_clean_code(void) {
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  dl_iterate_phdr(drop_segments, &page);
+}

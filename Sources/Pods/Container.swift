@@ -50,13 +50,19 @@ actor Container {
 
   // MARK: - Create
 
-  /// Builds the container in the guest. The record is committed before; on error it is gone again.
-  func create(_ request: Bulkhead_Agent_V1_CreateContainerRequest, agent: AgentConnection) async throws {
-    try await save()
+  /// Builds the container in the guest, while its image's disk is being plugged in: the agent waits for it.
+  /// On error nothing of it is left. Its record is committed once it is there; should the daemon be killed
+  /// before, the next one finds a container in the guest that it does not know, and removes it.
+  func create(
+    _ request: Bulkhead_Agent_V1_CreateContainerRequest, agent: AgentConnection,
+    whilePlugging disk: Task<Void, any Error>
+  ) async throws {
     do {
-      let response = try await agent.call(
-        "create container \(record.configuration.name)", request, deadline: .seconds(60)
-      ) { try await $0.createContainer(request: $1, options: $2) }
+      async let plugged: Void = disk.value
+      let answer = await answerToCreate(request, agent)
+      // First, because the agent knows no more than that no disk came.
+      try await plugged
+      let response = try answer.get()
       record.user = ResolvedUser(
         uid: response.uid, gid: response.gid, supplementalGroups: Array(response.supplementalGroups.prefix(65536)))
       record.state = .created
@@ -65,10 +71,22 @@ actor Container {
     } catch {
       try await uncancelled { [self] in
         await discardInGuest(agent)
+        // It may have been committed although that failed, or was cancelled.
         try await services.journal.delete(id)
       }
       throw error
     }
+  }
+
+  private func answerToCreate(
+    _ request: Bulkhead_Agent_V1_CreateContainerRequest, _ agent: AgentConnection
+  ) async -> Result<Bulkhead_Agent_V1_CreateContainerResponse, any Error> {
+    do {
+      return .success(
+        try await agent.call(
+          "create container \(record.configuration.name)", request, deadline: .seconds(60)
+        ) { try await $0.createContainer(request: $1, options: $2) })
+    } catch { return .failure(error) }
   }
 
   private func discardInGuest(_ agent: AgentConnection) async {

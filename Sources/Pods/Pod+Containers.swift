@@ -28,13 +28,13 @@ extension Pod {
     let container = Container(id: id, podID: self.id, record: saved, services: services, logger: logger)
     containers[id] = container
     do {
-      let serial = try await imageDisk(image.id, on: running.machine)
+      let disk = try imageDisk(image.id, on: running.machine)
       let request = Bulkhead_Agent_V1_CreateContainerRequest.with {
         $0.containerID = id.text
-        $0.imageSerial = serial
+        $0.imageSerial = disk.serial
         $0.spec = spec
       }
-      try await container.create(request, agent: running.agent)
+      try await container.create(request, agent: running.agent, whilePlugging: disk.plugging)
     } catch {
       containers[id] = nil
       await releaseVolumes(of: id)
@@ -69,26 +69,24 @@ extension Pod {
       stopSignal: try configuration.stopSignal ?? LinuxSignal.number(named: image.config.stopSignal))
   }
 
-  /// The serial of the image's disk, once the machine has it.
-  func imageDisk(_ image: Digest, on machine: any VirtualMachine) async throws -> String {
-    if let disk = disks[image] { return try await disk.value }
+  /// The image's disk: plugged in already, or being plugged in by the task.
+  func imageDisk(_ image: Digest, on machine: any VirtualMachine) throws -> PluggedDisk {
+    if let disk = disks[image] { return disk }
     try services.images.retain(image, by: id.text)
     usedImages.insert(image)
-    let images = services.images
-    let task = Task {
-      let disk = try images.disk(for: image)
-      // A former daemon may have plugged it in.
-      if try await machine.status().disks.contains(where: { $0.serial == disk.serial }) { return disk.serial }
-      try await machine.attach(
-        MachineDisk(
-          serial: disk.serial, extents: disk.extents.map { .init(path: $0.path, size: $0.size) }, readonly: true))
-      return disk.serial
+    let layout = try services.images.disk(for: image)
+    let disk = MachineDisk(
+      serial: layout.serial, extents: layout.extents.map { .init(path: $0.path, size: $0.size) }, readonly: true)
+    let plugging = Task { [self, inherited = inheritedDisks.contains(disk.serial)] in
+      if inherited { return }
+      do { try await machine.attach(disk) } catch {
+        disks[image] = nil
+        throw error
+      }
     }
-    disks[image] = task
-    do { return try await task.value } catch {
-      disks[image] = nil
-      throw error
-    }
+    let plugged = PluggedDisk(serial: disk.serial, plugging: plugging)
+    disks[image] = plugged
+    return plugged
   }
 
   func startContainer(_ id: ContainerID) async throws {

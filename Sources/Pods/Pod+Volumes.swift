@@ -133,11 +133,12 @@ extension Pod {
         .notFound,
         "mount \(printable(mount.destination)): image \(printable(reference)) is not on this node: pull it first")
     }
-    let serial = try await imageDisk(image.id, on: running.machine)
+    let disk = try imageDisk(image.id, on: running.machine)
+    try await disk.plugging.value
     return .with {
       $0.destination = Data(mount.destination.utf8)
       $0.type = "image"
-      $0.source = Data(serial.utf8)
+      $0.source = Data(disk.serial.utf8)
       $0.subPath = Data(subPath.utf8)
       $0.options = ["ro", "nosuid", "nodev", "noexec", "rprivate"] + mount.options
     }

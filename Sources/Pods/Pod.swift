@@ -23,7 +23,9 @@ actor Pod {
   /// Images whose files must stay while the pod has its machine.
   var usedImages: Set<Digest> = []
   /// Hot-plugged image disks by image, joined by whoever needs the same one.
-  var disks: [Digest: Task<String, any Error>] = [:]
+  var disks: [Digest: PluggedDisk] = [:]
+  /// The serials of those that a former daemon plugged in.
+  var inheritedDisks: Set<String> = []
   private let operations = OperationQueue()
   /// Volumes are made and released one at a time (Pod+Volumes.swift).
   let volumeOperations = OperationQueue()
@@ -45,6 +47,12 @@ actor Pod {
     let machine: any VirtualMachine
     let agent: AgentConnection
     let watcher: Task<Void, Never>
+  }
+
+  /// A disk that the machine has once `plugging` has ended.
+  struct PluggedDisk {
+    let serial: String
+    let plugging: Task<Void, any Error>
   }
 
   init(id: PodID, record: PodRecord, resources: [PodResource], services: NodeServices) {
@@ -347,7 +355,6 @@ actor Pod {
   private func restore(_ id: ContainerID, _ saved: ContainerRecord) async {
     let container = Container(id: id, podID: self.id, record: saved, services: services, logger: logger)
     containers[id] = container
-    if case .creating = saved.state { return }
     await container.publishRestored()
     if let image = Digest(saved.imageID), record.state == .ready { use(image) }
     volumeUsers[id] = saved.shareEntries
@@ -367,6 +374,7 @@ actor Pod {
     let agent = AgentConnection(machine: machine, secret: record.secret, podName: record.spec.metadata.displayName)
     do {
       note(try await agent.waitUntilServing(limit: .seconds(10)))
+      inheritedDisks = Set(try await machine.status().disks.map(\.serial))
       let known = try await agent.call("list the containers", Bulkhead_Agent_V1_ListContainersRequest()) {
         try await $0.listContainers(request: $1, options: $2)
       }
@@ -381,14 +389,21 @@ actor Pod {
   private func reconcile(_ known: [Bulkhead_Agent_V1_ContainerSummary], _ agent: AgentConnection) async {
     let summaries = Dictionary(known.map { ($0.containerID, $0) }, uniquingKeysWith: { first, _ in first })
     for (id, container) in containers {
-      if case .creating = await container.state {
-        containers[id] = nil
-        do { try await container.remove(agent: agent) } catch {
-          logger.warning("cannot remove a half-made container", metadata: ["error": "\(error)"])
+      await container.reconcile(with: summaries[id.text], agent: agent)
+    }
+    await discardUnknown(known, agent)
+  }
+
+  /// Removes containers that were made while the former daemon died: their rows were not committed yet,
+  /// and nobody was told of them.
+  private func discardUnknown(_ known: [Bulkhead_Agent_V1_ContainerSummary], _ agent: AgentConnection) async {
+    for summary in known where ContainerID(summary.containerID).flatMap({ containers[$0] }) == nil {
+      let request = Bulkhead_Agent_V1_RemoveContainerRequest.with { $0.containerID = summary.containerID }
+      do {
+        _ = try await agent.call("remove a half-made container", request) {
+          try await $0.removeContainer(request: $1, options: $2)
         }
-      } else {
-        await container.reconcile(with: summaries[id.text], agent: agent)
-      }
+      } catch { logger.warning("cannot remove a half-made container", metadata: ["error": "\(error)"]) }
     }
     await releaseVolumesOfNobody()
   }

@@ -49,12 +49,14 @@ struct Daemon {
 
   private func serve(_ pods: PodManager, _ images: ImageStore, _ hypervisor: LibvirtHypervisor) async throws {
     let transport = try NGHTTP2ServerTransport(listeners: [.unix(path: settings.socket, mode: 0o600)])
+    let idleMemory = IdleMemory()
     let server = GRPCServer(
       transport: transport, services: services(pods, images, hypervisor),
-      interceptors: [CallInterceptor(logger: logger)])
+      interceptors: [idleMemory, CallInterceptor(logger: logger)])
     let logger = logger
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await server.serve() }
+      group.addTask { await idleMemory.run() }
       group.addTask {
         let signal = await terminationSignal()
         logger.notice("ending; pods go on running", metadata: ["signal": "\(signal)"])

@@ -90,3 +90,6 @@ int bh_spawn_close_from(posix_spawn_file_actions_t *actions, int first);
 int bh_pidfd_getfd(int pidfd, int fd);
 // malloc_trim(0): gives memory that was freed back to the system.
 void bh_trim_heap(void);
+// Takes the pages of all executables' and libraries' read-only segments out of this process's page tables; what is
+// needed again comes back from the page cache (madvise(2), MADV_DONTNEED; dl_iterate_phdr(3)).
+void bh_unmap_clean_code(void);

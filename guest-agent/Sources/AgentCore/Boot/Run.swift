@@ -75,6 +75,7 @@ private func prepare(_ pod: Pod, _ forwarder: PortForwarder) async {
     VMSecret.hide()
   }
   _ = try? await pod.namespace.first()
+  await pod.rehearse()
   pod.booted.fire()
   await forward(forwarder)
 }

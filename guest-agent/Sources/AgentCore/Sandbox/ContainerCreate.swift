@@ -19,11 +19,20 @@ extension Pod {
         try build(plan, image: image, project: project, target: target)
       }
       publish(container)
+      try await discardIfUnwanted(container)
       return container
     } catch {
       release(plan.id)
       throw error
     }
+  }
+
+  /// A daemon that was killed meanwhile never learns of the container: nobody would remove it.
+  private func discardIfUnwanted(_ container: Container) async throws {
+    guard Task.isCancelled else { return }
+    // In a task that is not cancelled.
+    try await Task { try await removeContainer(container.id) }.value
+    throw CancellationError()
   }
 
   /// The process whose PID namespace the container joins.
@@ -35,7 +44,7 @@ extension Pod {
     }
   }
 
-  private func build(_ plan: ContainerPlan, image: String, project: UInt32, target: Birth?) throws -> Container {
+  func build(_ plan: ContainerPlan, image: String, project: UInt32, target: Birth?) throws -> Container {
     let cgroup = Boot.pod.child(plan.id)
     let scratch = ScratchDirectory(containerID: plan.id)
     do {
