@@ -71,6 +71,7 @@ let package = Package(
     library("BulkheadConfiguration", path: "Sources/Configuration", ["Common", tomlKit]),
     library("Hypervisor", ["Common"]),
     library("PodNetwork", ["Common", "CLinux", "LinuxSystem"]),
+    library("HostCgroup", ["Common", "CLinux", "LinuxSystem"]),
     library("PodVolumes", ["Common", "CLinux", "LinuxSystem"]),
     library("ContainerLog", ["Common", "LinuxSystem"]),
     library("OCISpec"),
@@ -85,16 +86,15 @@ let package = Package(
     library(
       "Pods",
       [
-        "AgentProtocol", "CLinux", "Common", "ContainerLog", "GRPCNGHTTP2", "Hypervisor", "Images", "LinuxSystem",
-        "PodNetwork", "PodVolumes", grpc, grpcProtobuf, logging, subprocess, grdb,
+        "AgentProtocol", "CLinux", "Common", "ContainerLog", "GRPCNGHTTP2", "HostCgroup", "Hypervisor", "Images",
+        "LinuxSystem", "PodNetwork", "PodVolumes", grpc, grpcProtobuf, logging, subprocess, grdb,
       ]),
     library("Streaming", ["CZlib", "Common", nioCore, nioPosix, nioHTTP1, logging, crypto]),
     library(
       "CRIServer",
       [
-        "CRI", "Common", "ContainerLog", "Hypervisor", "Images", "LinuxSystem", "OperatorAPI", "Pods", "Streaming",
-        grpc,
-        logging,
+        "CRI", "Common", "ContainerLog", "HostCgroup", "Hypervisor", "Images", "LinuxSystem", "OperatorAPI", "Pods",
+        "Streaming", grpc, logging,
       ]),
     library(
       "LibvirtHypervisor", ["CLibvirt", "CLinux", "LinuxSystem", "Common", "Hypervisor", "VsockClient"]),
@@ -122,7 +122,7 @@ let package = Package(
     .executableTarget(
       name: "bulkheadd",
       dependencies: [
-        "BulkheadConfiguration", "CLinux", "CRIServer", "Common", "GRPCNGHTTP2", "Hypervisor", "Images",
+        "BulkheadConfiguration", "CLinux", "CRIServer", "Common", "GRPCNGHTTP2", "HostCgroup", "Hypervisor", "Images",
         "LibvirtHypervisor",
         "LinuxSystem", "Pods", grpc, logging, argumentParser,
       ], swiftSettings: ours),
@@ -148,9 +148,10 @@ let package = Package(
     tests("CommonTests", ["Common"]),
     tests("PodNetworkTests", ["PodNetwork"]),
     tests("PodVolumesTests", ["CLinux", "Common", "LinuxSystem", "PodVolumes"]),
+    tests("HostCgroupTests", ["Common", "HostCgroup"]),
     tests("ConfigurationTests", ["BulkheadConfiguration"]),
     tests("ContainerLogTests", ["ContainerLog"]),
-    tests("PodsTests", ["Common", "Images", "Pods"]),
+    tests("PodsTests", ["AgentProtocol", "Common", "Images", "Pods"]),
     tests("CRIServerTests", ["CRI", "CRIServer", "Common", "Pods"]),
     .testTarget(
       name: "GRPCNGHTTP2Tests", dependencies: ["GRPCNGHTTP2", grpc], resources: [.copy("Resources")],

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Tests" / "EndToEnd
 
 import memory  # noqa: E402
 import pulls  # noqa: E402
+import stats  # noqa: E402
 from bare_qemu import BareMachine, kernel_command_line  # noqa: E402
 from figures import Figures, Samples  # noqa: E402
 from harness import proto  # noqa: E402
@@ -118,7 +119,10 @@ def main():
             figures.version(measure_version(node))
             say(f"Pods, {ROUNDS} rounds")
             figures.pods(measure_pods(node, image))
+            say("Stats")
+            figures.pods(stats.measure(node, image))
             say("Memory")
+            figures.returned(stats.measure_returned(node, image))
             figures.memory(memory.measure(node, image))
             say("Pull and convert")
             figures.pull(pulls.measure(node, registry, where, min(ROUNDS, 5)))

@@ -7,7 +7,7 @@ from pathlib import Path
 MIB = 1 << 20
 
 # In boots (the p50 of bare QEMU in the same run).
-BARS_IN_BOOTS = {"run": 1.25, "container": 0.15, "exec": 0.025, "remove": 0.25}
+BARS_IN_BOOTS = {"run": 1.25, "container": 0.15, "exec": 0.025, "remove": 0.25, "stats": 0.03}
 
 
 class Samples:
@@ -83,6 +83,10 @@ class Figures:
         }
         for name, size in measured.items():
             self.add(name, "MiB", size / MIB, bars.get(name))
+
+    def returned(self, measured: dict[str, float]):
+        for name, value in measured.items():
+            self.add(name, "s" if name.endswith("time") else "MiB", value if name.endswith("time") else value / MIB)
 
     def write(self, path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)

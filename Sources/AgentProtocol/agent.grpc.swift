@@ -218,6 +218,45 @@ public enum Bulkhead_Agent_V1_Agent: Sendable {
                 type: .bidirectionalStreaming
             )
         }
+        /// Namespace for "UpdateContainer" metadata.
+        public enum UpdateContainer: Sendable {
+            /// Request type for "UpdateContainer".
+            public typealias Input = Bulkhead_Agent_V1_UpdateContainerRequest
+            /// Response type for "UpdateContainer".
+            public typealias Output = Bulkhead_Agent_V1_UpdateContainerResponse
+            /// Descriptor for "UpdateContainer".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "bulkhead.agent.v1.Agent"),
+                method: "UpdateContainer",
+                type: .unary
+            )
+        }
+        /// Namespace for "UpdateSandbox" metadata.
+        public enum UpdateSandbox: Sendable {
+            /// Request type for "UpdateSandbox".
+            public typealias Input = Bulkhead_Agent_V1_UpdateSandboxRequest
+            /// Response type for "UpdateSandbox".
+            public typealias Output = Bulkhead_Agent_V1_UpdateSandboxResponse
+            /// Descriptor for "UpdateSandbox".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "bulkhead.agent.v1.Agent"),
+                method: "UpdateSandbox",
+                type: .unary
+            )
+        }
+        /// Namespace for "Stats" metadata.
+        public enum Stats: Sendable {
+            /// Request type for "Stats".
+            public typealias Input = Bulkhead_Agent_V1_StatsRequest
+            /// Response type for "Stats".
+            public typealias Output = Bulkhead_Agent_V1_StatsResponse
+            /// Descriptor for "Stats".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "bulkhead.agent.v1.Agent"),
+                method: "Stats",
+                type: .unary
+            )
+        }
         /// Namespace for "GuestInfo" metadata.
         public enum GuestInfo: Sendable {
             /// Request type for "GuestInfo".
@@ -247,6 +286,9 @@ public enum Bulkhead_Agent_V1_Agent: Sendable {
             WriteInput.descriptor,
             ResizeTerminal.descriptor,
             Exec.descriptor,
+            UpdateContainer.descriptor,
+            UpdateSandbox.descriptor,
+            Stats.descriptor,
             GuestInfo.descriptor
         ]
     }
@@ -529,6 +571,60 @@ extension Bulkhead_Agent_V1_Agent {
             request: GRPCCore.StreamingServerRequest<Bulkhead_Agent_V1_ExecRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Agent_V1_ExecResponse>
+
+        /// Handle the "UpdateContainer" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > New limits for a container that has not ended: all of them, or on failure none.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Bulkhead_Agent_V1_UpdateContainerRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Bulkhead_Agent_V1_UpdateContainerResponse` messages.
+        func updateContainer(
+            request: GRPCCore.StreamingServerRequest<Bulkhead_Agent_V1_UpdateContainerRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Agent_V1_UpdateContainerResponse>
+
+        /// Handle the "UpdateSandbox" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > New limits for all containers together.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Bulkhead_Agent_V1_UpdateSandboxRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Bulkhead_Agent_V1_UpdateSandboxResponse` messages.
+        func updateSandbox(
+            request: GRPCCore.StreamingServerRequest<Bulkhead_Agent_V1_UpdateSandboxRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Agent_V1_UpdateSandboxResponse>
+
+        /// Handle the "Stats" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the pod and each of its containers use, in one answer.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Bulkhead_Agent_V1_StatsRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Bulkhead_Agent_V1_StatsResponse` messages.
+        func stats(
+            request: GRPCCore.StreamingServerRequest<Bulkhead_Agent_V1_StatsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Agent_V1_StatsResponse>
 
         /// Handle the "GuestInfo" method.
         ///
@@ -813,6 +909,60 @@ extension Bulkhead_Agent_V1_Agent {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Agent_V1_ExecResponse>
 
+        /// Handle the "UpdateContainer" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > New limits for a container that has not ended: all of them, or on failure none.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Bulkhead_Agent_V1_UpdateContainerRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Bulkhead_Agent_V1_UpdateContainerResponse` message.
+        func updateContainer(
+            request: GRPCCore.ServerRequest<Bulkhead_Agent_V1_UpdateContainerRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Bulkhead_Agent_V1_UpdateContainerResponse>
+
+        /// Handle the "UpdateSandbox" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > New limits for all containers together.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Bulkhead_Agent_V1_UpdateSandboxRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Bulkhead_Agent_V1_UpdateSandboxResponse` message.
+        func updateSandbox(
+            request: GRPCCore.ServerRequest<Bulkhead_Agent_V1_UpdateSandboxRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Bulkhead_Agent_V1_UpdateSandboxResponse>
+
+        /// Handle the "Stats" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the pod and each of its containers use, in one answer.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Bulkhead_Agent_V1_StatsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A response containing a single `Bulkhead_Agent_V1_StatsResponse` message.
+        func stats(
+            request: GRPCCore.ServerRequest<Bulkhead_Agent_V1_StatsRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.ServerResponse<Bulkhead_Agent_V1_StatsResponse>
+
         /// Handle the "GuestInfo" method.
         ///
         /// > Source IDL Documentation:
@@ -1096,6 +1246,60 @@ extension Bulkhead_Agent_V1_Agent {
             context: GRPCCore.ServerContext
         ) async throws
 
+        /// Handle the "UpdateContainer" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > New limits for a container that has not ended: all of them, or on failure none.
+        ///
+        /// - Parameters:
+        ///   - request: A `Bulkhead_Agent_V1_UpdateContainerRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Bulkhead_Agent_V1_UpdateContainerResponse` to respond with.
+        func updateContainer(
+            request: Bulkhead_Agent_V1_UpdateContainerRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Bulkhead_Agent_V1_UpdateContainerResponse
+
+        /// Handle the "UpdateSandbox" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > New limits for all containers together.
+        ///
+        /// - Parameters:
+        ///   - request: A `Bulkhead_Agent_V1_UpdateSandboxRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Bulkhead_Agent_V1_UpdateSandboxResponse` to respond with.
+        func updateSandbox(
+            request: Bulkhead_Agent_V1_UpdateSandboxRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Bulkhead_Agent_V1_UpdateSandboxResponse
+
+        /// Handle the "Stats" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the pod and each of its containers use, in one answer.
+        ///
+        /// - Parameters:
+        ///   - request: A `Bulkhead_Agent_V1_StatsRequest` message.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A `Bulkhead_Agent_V1_StatsResponse` to respond with.
+        func stats(
+            request: Bulkhead_Agent_V1_StatsRequest,
+            context: GRPCCore.ServerContext
+        ) async throws -> Bulkhead_Agent_V1_StatsResponse
+
         /// Handle the "GuestInfo" method.
         ///
         /// > Source IDL Documentation:
@@ -1275,6 +1479,39 @@ extension Bulkhead_Agent_V1_Agent.StreamingServiceProtocol {
             }
         )
         router.registerHandler(
+            forMethod: Bulkhead_Agent_V1_Agent.Method.UpdateContainer.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Agent_V1_UpdateContainerRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Agent_V1_UpdateContainerResponse>(),
+            handler: { request, context in
+                try await self.updateContainer(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Bulkhead_Agent_V1_Agent.Method.UpdateSandbox.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Agent_V1_UpdateSandboxRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Agent_V1_UpdateSandboxResponse>(),
+            handler: { request, context in
+                try await self.updateSandbox(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Bulkhead_Agent_V1_Agent.Method.Stats.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Agent_V1_StatsRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Agent_V1_StatsResponse>(),
+            handler: { request, context in
+                try await self.stats(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
             forMethod: Bulkhead_Agent_V1_Agent.Method.GuestInfo.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Agent_V1_GuestInfoRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Agent_V1_GuestInfoResponse>(),
@@ -1428,6 +1665,39 @@ extension Bulkhead_Agent_V1_Agent.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Agent_V1_ResizeTerminalResponse> {
         let response = try await self.resizeTerminal(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func updateContainer(
+        request: GRPCCore.StreamingServerRequest<Bulkhead_Agent_V1_UpdateContainerRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Agent_V1_UpdateContainerResponse> {
+        let response = try await self.updateContainer(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func updateSandbox(
+        request: GRPCCore.StreamingServerRequest<Bulkhead_Agent_V1_UpdateSandboxRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Agent_V1_UpdateSandboxResponse> {
+        let response = try await self.updateSandbox(
+            request: GRPCCore.ServerRequest(stream: request),
+            context: context
+        )
+        return GRPCCore.StreamingServerResponse(single: response)
+    }
+
+    public func stats(
+        request: GRPCCore.StreamingServerRequest<Bulkhead_Agent_V1_StatsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Agent_V1_StatsResponse> {
+        let response = try await self.stats(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -1636,6 +1906,45 @@ extension Bulkhead_Agent_V1_Agent.SimpleServiceProtocol {
                 )
                 return [:]
             }
+        )
+    }
+
+    public func updateContainer(
+        request: GRPCCore.ServerRequest<Bulkhead_Agent_V1_UpdateContainerRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Bulkhead_Agent_V1_UpdateContainerResponse> {
+        return GRPCCore.ServerResponse<Bulkhead_Agent_V1_UpdateContainerResponse>(
+            message: try await self.updateContainer(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func updateSandbox(
+        request: GRPCCore.ServerRequest<Bulkhead_Agent_V1_UpdateSandboxRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Bulkhead_Agent_V1_UpdateSandboxResponse> {
+        return GRPCCore.ServerResponse<Bulkhead_Agent_V1_UpdateSandboxResponse>(
+            message: try await self.updateSandbox(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
+        )
+    }
+
+    public func stats(
+        request: GRPCCore.ServerRequest<Bulkhead_Agent_V1_StatsRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.ServerResponse<Bulkhead_Agent_V1_StatsResponse> {
+        return GRPCCore.ServerResponse<Bulkhead_Agent_V1_StatsResponse>(
+            message: try await self.stats(
+                request: request.message,
+                context: context
+            ),
+            metadata: [:]
         )
     }
 
@@ -1986,6 +2295,75 @@ extension Bulkhead_Agent_V1_Agent {
             deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Agent_V1_ExecResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Bulkhead_Agent_V1_ExecResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "UpdateContainer" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > New limits for a container that has not ended: all of them, or on failure none.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Bulkhead_Agent_V1_UpdateContainerRequest` message.
+        ///   - serializer: A serializer for `Bulkhead_Agent_V1_UpdateContainerRequest` messages.
+        ///   - deserializer: A deserializer for `Bulkhead_Agent_V1_UpdateContainerResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func updateContainer<Result>(
+            request: GRPCCore.ClientRequest<Bulkhead_Agent_V1_UpdateContainerRequest>,
+            serializer: some GRPCCore.MessageSerializer<Bulkhead_Agent_V1_UpdateContainerRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Agent_V1_UpdateContainerResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_UpdateContainerResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "UpdateSandbox" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > New limits for all containers together.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Bulkhead_Agent_V1_UpdateSandboxRequest` message.
+        ///   - serializer: A serializer for `Bulkhead_Agent_V1_UpdateSandboxRequest` messages.
+        ///   - deserializer: A deserializer for `Bulkhead_Agent_V1_UpdateSandboxResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func updateSandbox<Result>(
+            request: GRPCCore.ClientRequest<Bulkhead_Agent_V1_UpdateSandboxRequest>,
+            serializer: some GRPCCore.MessageSerializer<Bulkhead_Agent_V1_UpdateSandboxRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Agent_V1_UpdateSandboxResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_UpdateSandboxResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Stats" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the pod and each of its containers use, in one answer.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Bulkhead_Agent_V1_StatsRequest` message.
+        ///   - serializer: A serializer for `Bulkhead_Agent_V1_StatsRequest` messages.
+        ///   - deserializer: A deserializer for `Bulkhead_Agent_V1_StatsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func stats<Result>(
+            request: GRPCCore.ClientRequest<Bulkhead_Agent_V1_StatsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Bulkhead_Agent_V1_StatsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Agent_V1_StatsResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_StatsResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "GuestInfo" method.
@@ -2504,6 +2882,108 @@ extension Bulkhead_Agent_V1_Agent {
             )
         }
 
+        /// Call the "UpdateContainer" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > New limits for a container that has not ended: all of them, or on failure none.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Bulkhead_Agent_V1_UpdateContainerRequest` message.
+        ///   - serializer: A serializer for `Bulkhead_Agent_V1_UpdateContainerRequest` messages.
+        ///   - deserializer: A deserializer for `Bulkhead_Agent_V1_UpdateContainerResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func updateContainer<Result>(
+            request: GRPCCore.ClientRequest<Bulkhead_Agent_V1_UpdateContainerRequest>,
+            serializer: some GRPCCore.MessageSerializer<Bulkhead_Agent_V1_UpdateContainerRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Agent_V1_UpdateContainerResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_UpdateContainerResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Bulkhead_Agent_V1_Agent.Method.UpdateContainer.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "UpdateSandbox" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > New limits for all containers together.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Bulkhead_Agent_V1_UpdateSandboxRequest` message.
+        ///   - serializer: A serializer for `Bulkhead_Agent_V1_UpdateSandboxRequest` messages.
+        ///   - deserializer: A deserializer for `Bulkhead_Agent_V1_UpdateSandboxResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func updateSandbox<Result>(
+            request: GRPCCore.ClientRequest<Bulkhead_Agent_V1_UpdateSandboxRequest>,
+            serializer: some GRPCCore.MessageSerializer<Bulkhead_Agent_V1_UpdateSandboxRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Agent_V1_UpdateSandboxResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_UpdateSandboxResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Bulkhead_Agent_V1_Agent.Method.UpdateSandbox.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Stats" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > What the pod and each of its containers use, in one answer.
+        ///
+        /// - Parameters:
+        ///   - request: A request containing a single `Bulkhead_Agent_V1_StatsRequest` message.
+        ///   - serializer: A serializer for `Bulkhead_Agent_V1_StatsRequest` messages.
+        ///   - deserializer: A deserializer for `Bulkhead_Agent_V1_StatsResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func stats<Result>(
+            request: GRPCCore.ClientRequest<Bulkhead_Agent_V1_StatsRequest>,
+            serializer: some GRPCCore.MessageSerializer<Bulkhead_Agent_V1_StatsRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Agent_V1_StatsResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_StatsResponse>) async throws -> Result = { response in
+                try response.message
+            }
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.unary(
+                request: request,
+                descriptor: Bulkhead_Agent_V1_Agent.Method.Stats.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
         /// Call the "GuestInfo" method.
         ///
         /// > Source IDL Documentation:
@@ -2944,6 +3424,93 @@ extension Bulkhead_Agent_V1_Agent.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Agent_V1_ExecRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Agent_V1_ExecResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "UpdateContainer" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > New limits for a container that has not ended: all of them, or on failure none.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Bulkhead_Agent_V1_UpdateContainerRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func updateContainer<Result>(
+        request: GRPCCore.ClientRequest<Bulkhead_Agent_V1_UpdateContainerRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_UpdateContainerResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.updateContainer(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Agent_V1_UpdateContainerRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Agent_V1_UpdateContainerResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "UpdateSandbox" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > New limits for all containers together.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Bulkhead_Agent_V1_UpdateSandboxRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func updateSandbox<Result>(
+        request: GRPCCore.ClientRequest<Bulkhead_Agent_V1_UpdateSandboxRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_UpdateSandboxResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.updateSandbox(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Agent_V1_UpdateSandboxRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Agent_V1_UpdateSandboxResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Stats" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What the pod and each of its containers use, in one answer.
+    ///
+    /// - Parameters:
+    ///   - request: A request containing a single `Bulkhead_Agent_V1_StatsRequest` message.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func stats<Result>(
+        request: GRPCCore.ClientRequest<Bulkhead_Agent_V1_StatsRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_StatsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        try await self.stats(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Agent_V1_StatsRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Agent_V1_StatsResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -3440,6 +4007,105 @@ extension Bulkhead_Agent_V1_Agent.ClientProtocol {
             producer: producer
         )
         return try await self.exec(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "UpdateContainer" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > New limits for a container that has not ended: all of them, or on failure none.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func updateContainer<Result>(
+        _ message: Bulkhead_Agent_V1_UpdateContainerRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_UpdateContainerResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Bulkhead_Agent_V1_UpdateContainerRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.updateContainer(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "UpdateSandbox" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > New limits for all containers together.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func updateSandbox<Result>(
+        _ message: Bulkhead_Agent_V1_UpdateSandboxRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_UpdateSandboxResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Bulkhead_Agent_V1_UpdateSandboxRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.updateSandbox(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Stats" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > What the pod and each of its containers use, in one answer.
+    ///
+    /// - Parameters:
+    ///   - message: request message to send.
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func stats<Result>(
+        _ message: Bulkhead_Agent_V1_StatsRequest,
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_StatsResponse>) async throws -> Result = { response in
+            try response.message
+        }
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.ClientRequest<Bulkhead_Agent_V1_StatsRequest>(
+            message: message,
+            metadata: metadata
+        )
+        return try await self.stats(
             request: request,
             options: options,
             onResponse: handleResponse

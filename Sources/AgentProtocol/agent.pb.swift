@@ -1255,6 +1255,447 @@ public nonisolated struct Bulkhead_Agent_V1_ExecExit: Sendable {
   public init() {}
 }
 
+public nonisolated struct Bulkhead_Agent_V1_UpdateContainerRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var containerID: String = String()
+
+  /// All of the limits that the container is to have; what it had beside them is lifted.
+  public var resources: Bulkhead_Agent_V1_Resources {
+    get {_resources ?? Bulkhead_Agent_V1_Resources()}
+    set {_resources = newValue}
+  }
+  /// Returns true if `resources` has been explicitly set.
+  public var hasResources: Bool {self._resources != nil}
+  /// Clears the value of `resources`. Subsequent reads from it will return its default value.
+  public mutating func clearResources() {self._resources = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _resources: Bulkhead_Agent_V1_Resources? = nil
+}
+
+public nonisolated struct Bulkhead_Agent_V1_UpdateContainerResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Bulkhead_Agent_V1_UpdateSandboxRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// For the pod's cgroup, as in UpdateContainerRequest. Memory beyond what the VM has for containers is
+  /// INVALID_ARGUMENT; 0 is all of that.
+  public var resources: Bulkhead_Agent_V1_Resources {
+    get {_resources ?? Bulkhead_Agent_V1_Resources()}
+    set {_resources = newValue}
+  }
+  /// Returns true if `resources` has been explicitly set.
+  public var hasResources: Bool {self._resources != nil}
+  /// Clears the value of `resources`. Subsequent reads from it will return its default value.
+  public mutating func clearResources() {self._resources = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _resources: Bulkhead_Agent_V1_Resources? = nil
+}
+
+public nonisolated struct Bulkhead_Agent_V1_UpdateSandboxResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Bulkhead_Agent_V1_StatsRequest: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Bulkhead_Agent_V1_StatsResponse: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// All containers together.
+  public var pod: Bulkhead_Agent_V1_CgroupStats {
+    get {_pod ?? Bulkhead_Agent_V1_CgroupStats()}
+    set {_pod = newValue}
+  }
+  /// Returns true if `pod` has been explicitly set.
+  public var hasPod: Bool {self._pod != nil}
+  /// Clears the value of `pod`. Subsequent reads from it will return its default value.
+  public mutating func clearPod() {self._pod = nil}
+
+  public var containers: [Bulkhead_Agent_V1_ContainerStats] = []
+
+  public var interfaces: [Bulkhead_Agent_V1_InterfaceStats] = []
+
+  /// The disk that holds the writable layers.
+  public var scratch: Bulkhead_Agent_V1_FilesystemStats {
+    get {_scratch ?? Bulkhead_Agent_V1_FilesystemStats()}
+    set {_scratch = newValue}
+  }
+  /// Returns true if `scratch` has been explicitly set.
+  public var hasScratch: Bool {self._scratch != nil}
+  /// Clears the value of `scratch`. Subsequent reads from it will return its default value.
+  public mutating func clearScratch() {self._scratch = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _pod: Bulkhead_Agent_V1_CgroupStats? = nil
+  fileprivate var _scratch: Bulkhead_Agent_V1_FilesystemStats? = nil
+}
+
+/// Counters count since the container was made. A field that the kernel does not tell is 0.
+public nonisolated struct Bulkhead_Agent_V1_ContainerStats: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var containerID: String = String()
+
+  public var usage: Bulkhead_Agent_V1_CgroupStats {
+    get {_usage ?? Bulkhead_Agent_V1_CgroupStats()}
+    set {_usage = newValue}
+  }
+  /// Returns true if `usage` has been explicitly set.
+  public var hasUsage: Bool {self._usage != nil}
+  /// Clears the value of `usage`. Subsequent reads from it will return its default value.
+  public mutating func clearUsage() {self._usage = nil}
+
+  /// What the container wrote; unset where the disk can't count by container.
+  public var writableBytes: UInt64 {
+    get {_writableBytes ?? 0}
+    set {_writableBytes = newValue}
+  }
+  /// Returns true if `writableBytes` has been explicitly set.
+  public var hasWritableBytes: Bool {self._writableBytes != nil}
+  /// Clears the value of `writableBytes`. Subsequent reads from it will return its default value.
+  public mutating func clearWritableBytes() {self._writableBytes = nil}
+
+  public var writableInodes: UInt64 {
+    get {_writableInodes ?? 0}
+    set {_writableInodes = newValue}
+  }
+  /// Returns true if `writableInodes` has been explicitly set.
+  public var hasWritableInodes: Bool {self._writableInodes != nil}
+  /// Clears the value of `writableInodes`. Subsequent reads from it will return its default value.
+  public mutating func clearWritableInodes() {self._writableInodes = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _usage: Bulkhead_Agent_V1_CgroupStats? = nil
+  fileprivate var _writableBytes: UInt64? = nil
+  fileprivate var _writableInodes: UInt64? = nil
+}
+
+public nonisolated struct Bulkhead_Agent_V1_CgroupStats: @unchecked Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var cpuMicroseconds: UInt64 {
+    get {_storage._cpuMicroseconds}
+    set {_uniqueStorage()._cpuMicroseconds = newValue}
+  }
+
+  public var cpuUserMicroseconds: UInt64 {
+    get {_storage._cpuUserMicroseconds}
+    set {_uniqueStorage()._cpuUserMicroseconds = newValue}
+  }
+
+  public var cpuSystemMicroseconds: UInt64 {
+    get {_storage._cpuSystemMicroseconds}
+    set {_uniqueStorage()._cpuSystemMicroseconds = newValue}
+  }
+
+  public var cpuPeriods: UInt64 {
+    get {_storage._cpuPeriods}
+    set {_uniqueStorage()._cpuPeriods = newValue}
+  }
+
+  public var cpuThrottledPeriods: UInt64 {
+    get {_storage._cpuThrottledPeriods}
+    set {_uniqueStorage()._cpuThrottledPeriods = newValue}
+  }
+
+  public var cpuThrottledMicroseconds: UInt64 {
+    get {_storage._cpuThrottledMicroseconds}
+    set {_uniqueStorage()._cpuThrottledMicroseconds = newValue}
+  }
+
+  public var memoryBytes: UInt64 {
+    get {_storage._memoryBytes}
+    set {_uniqueStorage()._memoryBytes = newValue}
+  }
+
+  public var memoryPeakBytes: UInt64 {
+    get {_storage._memoryPeakBytes}
+    set {_uniqueStorage()._memoryPeakBytes = newValue}
+  }
+
+  /// 2^64 - 1: none.
+  public var memoryLimitBytes: UInt64 {
+    get {_storage._memoryLimitBytes}
+    set {_uniqueStorage()._memoryLimitBytes = newValue}
+  }
+
+  public var memoryAnonymousBytes: UInt64 {
+    get {_storage._memoryAnonymousBytes}
+    set {_uniqueStorage()._memoryAnonymousBytes = newValue}
+  }
+
+  public var memoryFileBytes: UInt64 {
+    get {_storage._memoryFileBytes}
+    set {_uniqueStorage()._memoryFileBytes = newValue}
+  }
+
+  public var memoryInactiveFileBytes: UInt64 {
+    get {_storage._memoryInactiveFileBytes}
+    set {_uniqueStorage()._memoryInactiveFileBytes = newValue}
+  }
+
+  public var memoryActiveFileBytes: UInt64 {
+    get {_storage._memoryActiveFileBytes}
+    set {_uniqueStorage()._memoryActiveFileBytes = newValue}
+  }
+
+  public var memoryMappedFileBytes: UInt64 {
+    get {_storage._memoryMappedFileBytes}
+    set {_uniqueStorage()._memoryMappedFileBytes = newValue}
+  }
+
+  public var memoryKernelBytes: UInt64 {
+    get {_storage._memoryKernelBytes}
+    set {_uniqueStorage()._memoryKernelBytes = newValue}
+  }
+
+  public var pageFaults: UInt64 {
+    get {_storage._pageFaults}
+    set {_uniqueStorage()._pageFaults = newValue}
+  }
+
+  public var majorPageFaults: UInt64 {
+    get {_storage._majorPageFaults}
+    set {_uniqueStorage()._majorPageFaults = newValue}
+  }
+
+  public var memoryLimitHits: UInt64 {
+    get {_storage._memoryLimitHits}
+    set {_uniqueStorage()._memoryLimitHits = newValue}
+  }
+
+  public var oomKills: UInt64 {
+    get {_storage._oomKills}
+    set {_uniqueStorage()._oomKills = newValue}
+  }
+
+  public var swapBytes: UInt64 {
+    get {_storage._swapBytes}
+    set {_uniqueStorage()._swapBytes = newValue}
+  }
+
+  public var processes: UInt64 {
+    get {_storage._processes}
+    set {_uniqueStorage()._processes = newValue}
+  }
+
+  public var threads: UInt64 {
+    get {_storage._threads}
+    set {_uniqueStorage()._threads = newValue}
+  }
+
+  /// 2^64 - 1: none.
+  public var threadsLimit: UInt64 {
+    get {_storage._threadsLimit}
+    set {_uniqueStorage()._threadsLimit = newValue}
+  }
+
+  public var cpuPressure: Bulkhead_Agent_V1_Pressure {
+    get {_storage._cpuPressure ?? Bulkhead_Agent_V1_Pressure()}
+    set {_uniqueStorage()._cpuPressure = newValue}
+  }
+  /// Returns true if `cpuPressure` has been explicitly set.
+  public var hasCpuPressure: Bool {_storage._cpuPressure != nil}
+  /// Clears the value of `cpuPressure`. Subsequent reads from it will return its default value.
+  public mutating func clearCpuPressure() {_uniqueStorage()._cpuPressure = nil}
+
+  public var memoryPressure: Bulkhead_Agent_V1_Pressure {
+    get {_storage._memoryPressure ?? Bulkhead_Agent_V1_Pressure()}
+    set {_uniqueStorage()._memoryPressure = newValue}
+  }
+  /// Returns true if `memoryPressure` has been explicitly set.
+  public var hasMemoryPressure: Bool {_storage._memoryPressure != nil}
+  /// Clears the value of `memoryPressure`. Subsequent reads from it will return its default value.
+  public mutating func clearMemoryPressure() {_uniqueStorage()._memoryPressure = nil}
+
+  public var ioPressure: Bulkhead_Agent_V1_Pressure {
+    get {_storage._ioPressure ?? Bulkhead_Agent_V1_Pressure()}
+    set {_uniqueStorage()._ioPressure = newValue}
+  }
+  /// Returns true if `ioPressure` has been explicitly set.
+  public var hasIoPressure: Bool {_storage._ioPressure != nil}
+  /// Clears the value of `ioPressure`. Subsequent reads from it will return its default value.
+  public mutating func clearIoPressure() {_uniqueStorage()._ioPressure = nil}
+
+  public var disks: [Bulkhead_Agent_V1_DiskStats] {
+    get {_storage._disks}
+    set {_uniqueStorage()._disks = newValue}
+  }
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _storage = _StorageClass.defaultInstance
+}
+
+public nonisolated struct Bulkhead_Agent_V1_Pressure: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var some: Bulkhead_Agent_V1_PressureLine {
+    get {_some ?? Bulkhead_Agent_V1_PressureLine()}
+    set {_some = newValue}
+  }
+  /// Returns true if `some` has been explicitly set.
+  public var hasSome: Bool {self._some != nil}
+  /// Clears the value of `some`. Subsequent reads from it will return its default value.
+  public mutating func clearSome() {self._some = nil}
+
+  public var full: Bulkhead_Agent_V1_PressureLine {
+    get {_full ?? Bulkhead_Agent_V1_PressureLine()}
+    set {_full = newValue}
+  }
+  /// Returns true if `full` has been explicitly set.
+  public var hasFull: Bool {self._full != nil}
+  /// Clears the value of `full`. Subsequent reads from it will return its default value.
+  public mutating func clearFull() {self._full = nil}
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+
+  fileprivate var _some: Bulkhead_Agent_V1_PressureLine? = nil
+  fileprivate var _full: Bulkhead_Agent_V1_PressureLine? = nil
+}
+
+public nonisolated struct Bulkhead_Agent_V1_PressureLine: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var totalMicroseconds: UInt64 = 0
+
+  /// Hundredths of a percent.
+  public var average10S: UInt32 = 0
+
+  public var average60S: UInt32 = 0
+
+  public var average300S: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Bulkhead_Agent_V1_DiskStats: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var major: UInt32 = 0
+
+  public var minor: UInt32 = 0
+
+  /// As the guest names it: "sda".
+  public var name: String = String()
+
+  public var readBytes: UInt64 = 0
+
+  public var writtenBytes: UInt64 = 0
+
+  public var reads: UInt64 = 0
+
+  public var writes: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Bulkhead_Agent_V1_InterfaceStats: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var name: String = String()
+
+  public var receivedBytes: UInt64 = 0
+
+  public var receivedPackets: UInt64 = 0
+
+  public var receiveErrors: UInt64 = 0
+
+  public var receiveDrops: UInt64 = 0
+
+  public var sentBytes: UInt64 = 0
+
+  public var sentPackets: UInt64 = 0
+
+  public var sendErrors: UInt64 = 0
+
+  public var sendDrops: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Bulkhead_Agent_V1_FilesystemStats: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var sizeBytes: UInt64 = 0
+
+  public var availableBytes: UInt64 = 0
+
+  public var inodes: UInt64 = 0
+
+  public var freeInodes: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
 public nonisolated struct Bulkhead_Agent_V1_GuestInfoRequest: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -3444,6 +3885,745 @@ nonisolated extension Bulkhead_Agent_V1_ExecExit: SwiftProtobuf.Message, SwiftPr
     if lhs.code != rhs.code {return false}
     if lhs.timedOut != rhs.timedOut {return false}
     if lhs.startError != rhs.startError {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bulkhead_Agent_V1_UpdateContainerRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".UpdateContainerRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}container_id\0\u{1}resources\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.containerID) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._resources) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.containerID.isEmpty {
+      try visitor.visitSingularStringField(value: self.containerID, fieldNumber: 1)
+    }
+    try { if let v = self._resources {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Bulkhead_Agent_V1_UpdateContainerRequest, rhs: Bulkhead_Agent_V1_UpdateContainerRequest) -> Bool {
+    if lhs.containerID != rhs.containerID {return false}
+    if lhs._resources != rhs._resources {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bulkhead_Agent_V1_UpdateContainerResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".UpdateContainerResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Bulkhead_Agent_V1_UpdateContainerResponse, rhs: Bulkhead_Agent_V1_UpdateContainerResponse) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bulkhead_Agent_V1_UpdateSandboxRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".UpdateSandboxRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}resources\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._resources) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._resources {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Bulkhead_Agent_V1_UpdateSandboxRequest, rhs: Bulkhead_Agent_V1_UpdateSandboxRequest) -> Bool {
+    if lhs._resources != rhs._resources {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bulkhead_Agent_V1_UpdateSandboxResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".UpdateSandboxResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Bulkhead_Agent_V1_UpdateSandboxResponse, rhs: Bulkhead_Agent_V1_UpdateSandboxResponse) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bulkhead_Agent_V1_StatsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".StatsRequest"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    // Load everything into unknown fields
+    while try decoder.nextFieldNumber() != nil {}
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Bulkhead_Agent_V1_StatsRequest, rhs: Bulkhead_Agent_V1_StatsRequest) -> Bool {
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bulkhead_Agent_V1_StatsResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".StatsResponse"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}pod\0\u{1}containers\0\u{1}interfaces\0\u{1}scratch\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._pod) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.containers) }()
+      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.interfaces) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._scratch) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._pod {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    if !self.containers.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.containers, fieldNumber: 2)
+    }
+    if !self.interfaces.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.interfaces, fieldNumber: 3)
+    }
+    try { if let v = self._scratch {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Bulkhead_Agent_V1_StatsResponse, rhs: Bulkhead_Agent_V1_StatsResponse) -> Bool {
+    if lhs._pod != rhs._pod {return false}
+    if lhs.containers != rhs.containers {return false}
+    if lhs.interfaces != rhs.interfaces {return false}
+    if lhs._scratch != rhs._scratch {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bulkhead_Agent_V1_ContainerStats: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ContainerStats"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}container_id\0\u{1}usage\0\u{3}writable_bytes\0\u{3}writable_inodes\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.containerID) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._usage) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self._writableBytes) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self._writableInodes) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.containerID.isEmpty {
+      try visitor.visitSingularStringField(value: self.containerID, fieldNumber: 1)
+    }
+    try { if let v = self._usage {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try { if let v = self._writableBytes {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._writableInodes {
+      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Bulkhead_Agent_V1_ContainerStats, rhs: Bulkhead_Agent_V1_ContainerStats) -> Bool {
+    if lhs.containerID != rhs.containerID {return false}
+    if lhs._usage != rhs._usage {return false}
+    if lhs._writableBytes != rhs._writableBytes {return false}
+    if lhs._writableInodes != rhs._writableInodes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bulkhead_Agent_V1_CgroupStats: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".CgroupStats"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}cpu_microseconds\0\u{3}cpu_user_microseconds\0\u{3}cpu_system_microseconds\0\u{3}cpu_periods\0\u{3}cpu_throttled_periods\0\u{3}cpu_throttled_microseconds\0\u{3}memory_bytes\0\u{3}memory_peak_bytes\0\u{3}memory_limit_bytes\0\u{3}memory_anonymous_bytes\0\u{3}memory_file_bytes\0\u{3}memory_inactive_file_bytes\0\u{3}memory_active_file_bytes\0\u{3}memory_mapped_file_bytes\0\u{3}memory_kernel_bytes\0\u{3}page_faults\0\u{3}major_page_faults\0\u{3}memory_limit_hits\0\u{3}oom_kills\0\u{3}swap_bytes\0\u{1}processes\0\u{1}threads\0\u{3}threads_limit\0\u{3}cpu_pressure\0\u{3}memory_pressure\0\u{3}io_pressure\0\u{1}disks\0")
+
+  fileprivate class _StorageClass {
+    var _cpuMicroseconds: UInt64 = 0
+    var _cpuUserMicroseconds: UInt64 = 0
+    var _cpuSystemMicroseconds: UInt64 = 0
+    var _cpuPeriods: UInt64 = 0
+    var _cpuThrottledPeriods: UInt64 = 0
+    var _cpuThrottledMicroseconds: UInt64 = 0
+    var _memoryBytes: UInt64 = 0
+    var _memoryPeakBytes: UInt64 = 0
+    var _memoryLimitBytes: UInt64 = 0
+    var _memoryAnonymousBytes: UInt64 = 0
+    var _memoryFileBytes: UInt64 = 0
+    var _memoryInactiveFileBytes: UInt64 = 0
+    var _memoryActiveFileBytes: UInt64 = 0
+    var _memoryMappedFileBytes: UInt64 = 0
+    var _memoryKernelBytes: UInt64 = 0
+    var _pageFaults: UInt64 = 0
+    var _majorPageFaults: UInt64 = 0
+    var _memoryLimitHits: UInt64 = 0
+    var _oomKills: UInt64 = 0
+    var _swapBytes: UInt64 = 0
+    var _processes: UInt64 = 0
+    var _threads: UInt64 = 0
+    var _threadsLimit: UInt64 = 0
+    var _cpuPressure: Bulkhead_Agent_V1_Pressure? = nil
+    var _memoryPressure: Bulkhead_Agent_V1_Pressure? = nil
+    var _ioPressure: Bulkhead_Agent_V1_Pressure? = nil
+    var _disks: [Bulkhead_Agent_V1_DiskStats] = []
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _cpuMicroseconds = source._cpuMicroseconds
+      _cpuUserMicroseconds = source._cpuUserMicroseconds
+      _cpuSystemMicroseconds = source._cpuSystemMicroseconds
+      _cpuPeriods = source._cpuPeriods
+      _cpuThrottledPeriods = source._cpuThrottledPeriods
+      _cpuThrottledMicroseconds = source._cpuThrottledMicroseconds
+      _memoryBytes = source._memoryBytes
+      _memoryPeakBytes = source._memoryPeakBytes
+      _memoryLimitBytes = source._memoryLimitBytes
+      _memoryAnonymousBytes = source._memoryAnonymousBytes
+      _memoryFileBytes = source._memoryFileBytes
+      _memoryInactiveFileBytes = source._memoryInactiveFileBytes
+      _memoryActiveFileBytes = source._memoryActiveFileBytes
+      _memoryMappedFileBytes = source._memoryMappedFileBytes
+      _memoryKernelBytes = source._memoryKernelBytes
+      _pageFaults = source._pageFaults
+      _majorPageFaults = source._majorPageFaults
+      _memoryLimitHits = source._memoryLimitHits
+      _oomKills = source._oomKills
+      _swapBytes = source._swapBytes
+      _processes = source._processes
+      _threads = source._threads
+      _threadsLimit = source._threadsLimit
+      _cpuPressure = source._cpuPressure
+      _memoryPressure = source._memoryPressure
+      _ioPressure = source._ioPressure
+      _disks = source._disks
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularUInt64Field(value: &_storage._cpuMicroseconds) }()
+        case 2: try { try decoder.decodeSingularUInt64Field(value: &_storage._cpuUserMicroseconds) }()
+        case 3: try { try decoder.decodeSingularUInt64Field(value: &_storage._cpuSystemMicroseconds) }()
+        case 4: try { try decoder.decodeSingularUInt64Field(value: &_storage._cpuPeriods) }()
+        case 5: try { try decoder.decodeSingularUInt64Field(value: &_storage._cpuThrottledPeriods) }()
+        case 6: try { try decoder.decodeSingularUInt64Field(value: &_storage._cpuThrottledMicroseconds) }()
+        case 7: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryBytes) }()
+        case 8: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryPeakBytes) }()
+        case 9: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryLimitBytes) }()
+        case 10: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryAnonymousBytes) }()
+        case 11: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryFileBytes) }()
+        case 12: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryInactiveFileBytes) }()
+        case 13: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryActiveFileBytes) }()
+        case 14: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryMappedFileBytes) }()
+        case 15: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryKernelBytes) }()
+        case 16: try { try decoder.decodeSingularUInt64Field(value: &_storage._pageFaults) }()
+        case 17: try { try decoder.decodeSingularUInt64Field(value: &_storage._majorPageFaults) }()
+        case 18: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryLimitHits) }()
+        case 19: try { try decoder.decodeSingularUInt64Field(value: &_storage._oomKills) }()
+        case 20: try { try decoder.decodeSingularUInt64Field(value: &_storage._swapBytes) }()
+        case 21: try { try decoder.decodeSingularUInt64Field(value: &_storage._processes) }()
+        case 22: try { try decoder.decodeSingularUInt64Field(value: &_storage._threads) }()
+        case 23: try { try decoder.decodeSingularUInt64Field(value: &_storage._threadsLimit) }()
+        case 24: try { try decoder.decodeSingularMessageField(value: &_storage._cpuPressure) }()
+        case 25: try { try decoder.decodeSingularMessageField(value: &_storage._memoryPressure) }()
+        case 26: try { try decoder.decodeSingularMessageField(value: &_storage._ioPressure) }()
+        case 27: try { try decoder.decodeRepeatedMessageField(value: &_storage._disks) }()
+        default: break
+        }
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if _storage._cpuMicroseconds != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._cpuMicroseconds, fieldNumber: 1)
+      }
+      if _storage._cpuUserMicroseconds != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._cpuUserMicroseconds, fieldNumber: 2)
+      }
+      if _storage._cpuSystemMicroseconds != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._cpuSystemMicroseconds, fieldNumber: 3)
+      }
+      if _storage._cpuPeriods != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._cpuPeriods, fieldNumber: 4)
+      }
+      if _storage._cpuThrottledPeriods != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._cpuThrottledPeriods, fieldNumber: 5)
+      }
+      if _storage._cpuThrottledMicroseconds != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._cpuThrottledMicroseconds, fieldNumber: 6)
+      }
+      if _storage._memoryBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._memoryBytes, fieldNumber: 7)
+      }
+      if _storage._memoryPeakBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._memoryPeakBytes, fieldNumber: 8)
+      }
+      if _storage._memoryLimitBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._memoryLimitBytes, fieldNumber: 9)
+      }
+      if _storage._memoryAnonymousBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._memoryAnonymousBytes, fieldNumber: 10)
+      }
+      if _storage._memoryFileBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._memoryFileBytes, fieldNumber: 11)
+      }
+      if _storage._memoryInactiveFileBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._memoryInactiveFileBytes, fieldNumber: 12)
+      }
+      if _storage._memoryActiveFileBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._memoryActiveFileBytes, fieldNumber: 13)
+      }
+      if _storage._memoryMappedFileBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._memoryMappedFileBytes, fieldNumber: 14)
+      }
+      if _storage._memoryKernelBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._memoryKernelBytes, fieldNumber: 15)
+      }
+      if _storage._pageFaults != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._pageFaults, fieldNumber: 16)
+      }
+      if _storage._majorPageFaults != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._majorPageFaults, fieldNumber: 17)
+      }
+      if _storage._memoryLimitHits != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._memoryLimitHits, fieldNumber: 18)
+      }
+      if _storage._oomKills != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._oomKills, fieldNumber: 19)
+      }
+      if _storage._swapBytes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._swapBytes, fieldNumber: 20)
+      }
+      if _storage._processes != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._processes, fieldNumber: 21)
+      }
+      if _storage._threads != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._threads, fieldNumber: 22)
+      }
+      if _storage._threadsLimit != 0 {
+        try visitor.visitSingularUInt64Field(value: _storage._threadsLimit, fieldNumber: 23)
+      }
+      try { if let v = _storage._cpuPressure {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 24)
+      } }()
+      try { if let v = _storage._memoryPressure {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 25)
+      } }()
+      try { if let v = _storage._ioPressure {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 26)
+      } }()
+      if !_storage._disks.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._disks, fieldNumber: 27)
+      }
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Bulkhead_Agent_V1_CgroupStats, rhs: Bulkhead_Agent_V1_CgroupStats) -> Bool {
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._cpuMicroseconds != rhs_storage._cpuMicroseconds {return false}
+        if _storage._cpuUserMicroseconds != rhs_storage._cpuUserMicroseconds {return false}
+        if _storage._cpuSystemMicroseconds != rhs_storage._cpuSystemMicroseconds {return false}
+        if _storage._cpuPeriods != rhs_storage._cpuPeriods {return false}
+        if _storage._cpuThrottledPeriods != rhs_storage._cpuThrottledPeriods {return false}
+        if _storage._cpuThrottledMicroseconds != rhs_storage._cpuThrottledMicroseconds {return false}
+        if _storage._memoryBytes != rhs_storage._memoryBytes {return false}
+        if _storage._memoryPeakBytes != rhs_storage._memoryPeakBytes {return false}
+        if _storage._memoryLimitBytes != rhs_storage._memoryLimitBytes {return false}
+        if _storage._memoryAnonymousBytes != rhs_storage._memoryAnonymousBytes {return false}
+        if _storage._memoryFileBytes != rhs_storage._memoryFileBytes {return false}
+        if _storage._memoryInactiveFileBytes != rhs_storage._memoryInactiveFileBytes {return false}
+        if _storage._memoryActiveFileBytes != rhs_storage._memoryActiveFileBytes {return false}
+        if _storage._memoryMappedFileBytes != rhs_storage._memoryMappedFileBytes {return false}
+        if _storage._memoryKernelBytes != rhs_storage._memoryKernelBytes {return false}
+        if _storage._pageFaults != rhs_storage._pageFaults {return false}
+        if _storage._majorPageFaults != rhs_storage._majorPageFaults {return false}
+        if _storage._memoryLimitHits != rhs_storage._memoryLimitHits {return false}
+        if _storage._oomKills != rhs_storage._oomKills {return false}
+        if _storage._swapBytes != rhs_storage._swapBytes {return false}
+        if _storage._processes != rhs_storage._processes {return false}
+        if _storage._threads != rhs_storage._threads {return false}
+        if _storage._threadsLimit != rhs_storage._threadsLimit {return false}
+        if _storage._cpuPressure != rhs_storage._cpuPressure {return false}
+        if _storage._memoryPressure != rhs_storage._memoryPressure {return false}
+        if _storage._ioPressure != rhs_storage._ioPressure {return false}
+        if _storage._disks != rhs_storage._disks {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bulkhead_Agent_V1_Pressure: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".Pressure"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}some\0\u{1}full\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularMessageField(value: &self._some) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._full) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    try { if let v = self._some {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+    } }()
+    try { if let v = self._full {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Bulkhead_Agent_V1_Pressure, rhs: Bulkhead_Agent_V1_Pressure) -> Bool {
+    if lhs._some != rhs._some {return false}
+    if lhs._full != rhs._full {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bulkhead_Agent_V1_PressureLine: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".PressureLine"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}total_microseconds\0\u{3}average_10s\0\u{3}average_60s\0\u{3}average_300s\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.totalMicroseconds) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.average10S) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.average60S) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.average300S) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.totalMicroseconds != 0 {
+      try visitor.visitSingularUInt64Field(value: self.totalMicroseconds, fieldNumber: 1)
+    }
+    if self.average10S != 0 {
+      try visitor.visitSingularUInt32Field(value: self.average10S, fieldNumber: 2)
+    }
+    if self.average60S != 0 {
+      try visitor.visitSingularUInt32Field(value: self.average60S, fieldNumber: 3)
+    }
+    if self.average300S != 0 {
+      try visitor.visitSingularUInt32Field(value: self.average300S, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Bulkhead_Agent_V1_PressureLine, rhs: Bulkhead_Agent_V1_PressureLine) -> Bool {
+    if lhs.totalMicroseconds != rhs.totalMicroseconds {return false}
+    if lhs.average10S != rhs.average10S {return false}
+    if lhs.average60S != rhs.average60S {return false}
+    if lhs.average300S != rhs.average300S {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bulkhead_Agent_V1_DiskStats: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".DiskStats"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}major\0\u{1}minor\0\u{1}name\0\u{3}read_bytes\0\u{3}written_bytes\0\u{1}reads\0\u{1}writes\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.major) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.minor) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.readBytes) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.writtenBytes) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.reads) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.writes) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.major != 0 {
+      try visitor.visitSingularUInt32Field(value: self.major, fieldNumber: 1)
+    }
+    if self.minor != 0 {
+      try visitor.visitSingularUInt32Field(value: self.minor, fieldNumber: 2)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 3)
+    }
+    if self.readBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.readBytes, fieldNumber: 4)
+    }
+    if self.writtenBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.writtenBytes, fieldNumber: 5)
+    }
+    if self.reads != 0 {
+      try visitor.visitSingularUInt64Field(value: self.reads, fieldNumber: 6)
+    }
+    if self.writes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.writes, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Bulkhead_Agent_V1_DiskStats, rhs: Bulkhead_Agent_V1_DiskStats) -> Bool {
+    if lhs.major != rhs.major {return false}
+    if lhs.minor != rhs.minor {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.readBytes != rhs.readBytes {return false}
+    if lhs.writtenBytes != rhs.writtenBytes {return false}
+    if lhs.reads != rhs.reads {return false}
+    if lhs.writes != rhs.writes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bulkhead_Agent_V1_InterfaceStats: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".InterfaceStats"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{3}received_bytes\0\u{3}received_packets\0\u{3}receive_errors\0\u{3}receive_drops\0\u{3}sent_bytes\0\u{3}sent_packets\0\u{3}send_errors\0\u{3}send_drops\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.receivedBytes) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.receivedPackets) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.receiveErrors) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.receiveDrops) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.sentBytes) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.sentPackets) }()
+      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.sendErrors) }()
+      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.sendDrops) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if self.receivedBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.receivedBytes, fieldNumber: 2)
+    }
+    if self.receivedPackets != 0 {
+      try visitor.visitSingularUInt64Field(value: self.receivedPackets, fieldNumber: 3)
+    }
+    if self.receiveErrors != 0 {
+      try visitor.visitSingularUInt64Field(value: self.receiveErrors, fieldNumber: 4)
+    }
+    if self.receiveDrops != 0 {
+      try visitor.visitSingularUInt64Field(value: self.receiveDrops, fieldNumber: 5)
+    }
+    if self.sentBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sentBytes, fieldNumber: 6)
+    }
+    if self.sentPackets != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sentPackets, fieldNumber: 7)
+    }
+    if self.sendErrors != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sendErrors, fieldNumber: 8)
+    }
+    if self.sendDrops != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sendDrops, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Bulkhead_Agent_V1_InterfaceStats, rhs: Bulkhead_Agent_V1_InterfaceStats) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.receivedBytes != rhs.receivedBytes {return false}
+    if lhs.receivedPackets != rhs.receivedPackets {return false}
+    if lhs.receiveErrors != rhs.receiveErrors {return false}
+    if lhs.receiveDrops != rhs.receiveDrops {return false}
+    if lhs.sentBytes != rhs.sentBytes {return false}
+    if lhs.sentPackets != rhs.sentPackets {return false}
+    if lhs.sendErrors != rhs.sendErrors {return false}
+    if lhs.sendDrops != rhs.sendDrops {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bulkhead_Agent_V1_FilesystemStats: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".FilesystemStats"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}size_bytes\0\u{3}available_bytes\0\u{1}inodes\0\u{3}free_inodes\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.sizeBytes) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.availableBytes) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.inodes) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.freeInodes) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.sizeBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sizeBytes, fieldNumber: 1)
+    }
+    if self.availableBytes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.availableBytes, fieldNumber: 2)
+    }
+    if self.inodes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.inodes, fieldNumber: 3)
+    }
+    if self.freeInodes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.freeInodes, fieldNumber: 4)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Bulkhead_Agent_V1_FilesystemStats, rhs: Bulkhead_Agent_V1_FilesystemStats) -> Bool {
+    if lhs.sizeBytes != rhs.sizeBytes {return false}
+    if lhs.availableBytes != rhs.availableBytes {return false}
+    if lhs.inodes != rhs.inodes {return false}
+    if lhs.freeInodes != rhs.freeInodes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

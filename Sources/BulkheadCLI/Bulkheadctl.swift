@@ -19,7 +19,7 @@ public struct Bulkheadctl: ParsableCommand {
         name: "Read-Only",
         subcommands: [
           PodsCommand.self, ContainersCommand.self, ImagesCommand.self, InspectCommand.self, LogsCommand.self,
-          ConsoleCommand.self, StatusCommand.self, VersionCommand.self,
+          ConsoleCommand.self, StatsCommand.self, EventsCommand.self, StatusCommand.self, VersionCommand.self,
         ]),
       CommandGroup(
         name: "Changing",

@@ -103,27 +103,6 @@ private func seccomp(
   }
 }
 
-private func containerResources(
-  _ asked: Runtime_V1_LinuxContainerResources
-) throws(BulkheadError) -> ContainerResources {
-  var resources = ContainerResources()
-  resources.cpuShares = try Validation.notNegative(asked.cpuShares, "cpu_shares")
-  // -1 is Kubernetes' way to say: no quota.
-  resources.cpuQuotaMicroseconds = max(asked.cpuQuota, 0)
-  resources.cpuPeriodMicroseconds = try Validation.notNegative(asked.cpuPeriod, "cpu_period")
-  resources.memoryLimitBytes = try Validation.notNegative(asked.memoryLimitInBytes, "memory_limit_in_bytes")
-  resources.memorySwapLimitBytes = asked.memorySwapLimitInBytes
-  guard (-1000...1000).contains(asked.oomScoreAdj) else {
-    throw Validation.invalid("oom_score_adj", "is not between -1000 and 1000: \(asked.oomScoreAdj)")
-  }
-  resources.oomScoreAdjustment = asked.oomScoreAdj
-  resources.cpusetCPUs = asked.cpusetCpus
-  resources.cpusetMemories = asked.cpusetMems
-  resources.unified = asked.unified
-  for limit in asked.hugepageLimits { resources.hugepageLimits[limit.pageSize] = limit.limit }
-  return resources
-}
-
 /// What containers get where the kubelet names no paths: those that runc and containerd hide.
 enum DefaultPaths {
   static let masked = [
@@ -205,21 +184,6 @@ extension Runtime_V1_ContainerStatus {
       reason = exit.reason
       message = exit.message
     }
-  }
-}
-
-extension Runtime_V1_LinuxContainerResources {
-  init(_ resources: ContainerResources) {
-    self.init()
-    cpuShares = resources.cpuShares
-    cpuQuota = resources.cpuQuotaMicroseconds
-    cpuPeriod = resources.cpuPeriodMicroseconds
-    memoryLimitInBytes = resources.memoryLimitBytes
-    memorySwapLimitInBytes = resources.memorySwapLimitBytes
-    oomScoreAdj = resources.oomScoreAdjustment
-    cpusetCpus = resources.cpusetCPUs
-    cpusetMems = resources.cpusetMemories
-    unified = resources.unified
   }
 }
 

@@ -23,7 +23,10 @@ func podSpec(_ request: Runtime_V1_RunPodSandboxRequest) throws(BulkheadError) -
     metadata: metadata, runtimeHandler: request.runtimeHandler, hostname: try hostname(config, metadata),
     logDirectory: try Validation.absolutePath(config.logDirectory, "config.log_directory"),
     resolvConf: config.hasDnsConfig ? try resolvConf(config.dnsConfig) : nil, labels: config.labels,
-    annotations: config.annotations, sysctls: config.linux.sysctls, resources: try podResources(config.linux),
+    annotations: config.annotations, sysctls: config.linux.sysctls, cgroupParent: config.linux.cgroupParent,
+    resources: try podResources(
+      config.linux.hasResources ? config.linux.resources : nil,
+      overhead: config.linux.hasOverhead ? config.linux.overhead : nil),
     pidMode: try pidMode(options), ipcMode: try ipcMode(options))
 }
 
@@ -68,23 +71,6 @@ private func resolvConf(_ dns: Runtime_V1_DNSConfig) throws(BulkheadError) -> St
   guard !lines.isEmpty else { return nil }
   guard lines.count <= 64 else { throw Validation.invalid("config.dns_config", "has too many entries") }
   return lines.joined(separator: "\n") + "\n"
-}
-
-/// Limits and overhead added up; nil where the kubelet gives neither.
-private func podResources(_ linux: Runtime_V1_LinuxPodSandboxConfig) throws(BulkheadError) -> PodResources? {
-  guard linux.hasResources || linux.hasOverhead else { return nil }
-  var milliCPU: Int64?
-  var memory: UInt64?
-  for part in [linux.resources, linux.overhead] {
-    if part.cpuQuota > 0, part.cpuPeriod > 0 {
-      let (product, overflow) = part.cpuQuota.multipliedReportingOverflow(by: 1000)
-      guard !overflow else { throw Validation.invalid("cpu_quota", "is absurd: \(part.cpuQuota)") }
-      milliCPU = (milliCPU ?? 0) &+ (product / part.cpuPeriod)
-    }
-    let bytes = try Validation.notNegative(part.memoryLimitInBytes, "memory_limit_in_bytes")
-    if bytes > 0 { memory = (memory ?? 0) &+ UInt64(bytes) }
-  }
-  return PodResources(milliCPU: milliCPU, memoryBytes: memory)
 }
 
 func pidMode(_ options: Runtime_V1_NamespaceOption) throws(BulkheadError) -> PIDMode {
@@ -167,6 +153,8 @@ struct PodInfo: Codable {
   var memoryBytes: UInt64
   var uid: UInt32
   var networkNamespace: String
+  var cgroupParent: String
+  var resources: PodResources?
   var phases: [BootPhase]
 
   init(_ pod: PodStatus) {
@@ -175,6 +163,8 @@ struct PodInfo: Codable {
     memoryBytes = pod.memory.bytes
     uid = pod.uid
     networkNamespace = pod.networkNamespace
+    cgroupParent = pod.spec.cgroupParent
+    resources = pod.spec.resources
     phases = pod.phases
   }
 }

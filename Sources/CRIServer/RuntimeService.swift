@@ -2,6 +2,7 @@ import CRI
 import Common
 import Foundation
 import GRPCCore
+import HostCgroup
 import Pods
 
 /// The runtime handlers that RunPodSandbox takes.
@@ -14,12 +15,21 @@ public struct RuntimeIdentity: Sendable {
   public var version: String
   /// Shown by `Status` with verbose: accelerator, hypervisor, paths.
   public var info: [String: String]
+  /// Who names the node's cgroups; the kubelet does as we say.
+  public var cgroupDriver: CgroupDriver
+  /// What stats name as the file system of containers' writable layers; ImageFsInfo names the same.
+  public var scratchDirectory: String
   /// Whether pods can be given a network, and if not why.
   public var network: @Sendable () -> RuntimeNetworkStatus
 
-  public init(version: String, info: [String: String], network: @escaping @Sendable () -> RuntimeNetworkStatus) {
+  public init(
+    version: String, info: [String: String], cgroupDriver: CgroupDriver, scratchDirectory: String,
+    network: @escaping @Sendable () -> RuntimeNetworkStatus
+  ) {
     self.version = version
     self.info = info
+    self.cgroupDriver = cgroupDriver
+    self.scratchDirectory = scratchDirectory
     self.network = network
   }
 }
@@ -89,7 +99,7 @@ public struct RuntimeService: Runtime_V1_RuntimeService.SimpleServiceProtocol {
   public func runtimeConfig(
     request: Runtime_V1_RuntimeConfigRequest, context: ServerContext
   ) async throws -> Runtime_V1_RuntimeConfigResponse {
-    .with { $0.linux.cgroupDriver = .cgroupfs }
+    .with { $0.linux.cgroupDriver = identity.cgroupDriver == .systemd ? .systemd : .cgroupfs }
   }
 
   // MARK: - Pod sandboxes
@@ -245,7 +255,7 @@ public struct RuntimeService: Runtime_V1_RuntimeService.SimpleServiceProtocol {
       .sorted { ($0.createdAt, $0.id) > ($1.createdAt, $1.id) }.map(Runtime_V1_Container.init)
   }
 
-  private func matches(_ selector: [String: String], _ labels: [String: String]) -> Bool {
+  func matches(_ selector: [String: String], _ labels: [String: String]) -> Bool {
     selector.allSatisfy { labels[$0.key] == $0.value }
   }
 }

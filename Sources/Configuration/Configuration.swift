@@ -20,6 +20,7 @@ public struct Configuration: Sendable, Equatable {
     public var socket: String?
     public var logLevel = LogLevel.info
     public var logFormat = LogFormat.text
+    public var cgroupDriver = CgroupDriverChoice.auto
   }
 
   public struct Guest: Sendable, Equatable {
@@ -91,6 +92,11 @@ public enum LogLevel: String, Sendable, CaseIterable {
 
 public enum LogFormat: String, Sendable, CaseIterable {
   case text, json
+}
+
+/// What the kubelet is told (RuntimeConfig).
+public enum CgroupDriverChoice: String, Sendable, CaseIterable {
+  case auto, cgroupfs, systemd
 }
 
 /// libvirt inside the daemon, or the node's own libvirtd.

@@ -18,6 +18,10 @@ extension Setting {
       "daemon", "log_level", \.daemon.logLevel, .choice(),
       "What is logged: trace, debug, info, notice, warning, error or critical."),
     .value("daemon", "log_format", \.daemon.logFormat, .choice(), "text for people, json for collectors of logs."),
+    .value(
+      "daemon", "cgroup_driver", \.daemon.cgroupDriver, .choice(),
+      "How the kubelet names pods' cgroups, which it asks: cgroupfs, systemd, or auto for systemd where it runs the node."
+    ),
   ]
 
   private static let guest: [Setting] = [

@@ -199,3 +199,8 @@ public struct MachineStatus: Sendable {
     self.consolePath = consolePath
   }
 }
+
+extension MachineStatus {
+  /// All processes that the machine is made of.
+  public var processes: [Int32] { [qemuPID, vsockDevicePID, shareServerPID].compactMap(\.self) }
+}

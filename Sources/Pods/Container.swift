@@ -9,10 +9,10 @@ import Logging
 actor Container {
   nonisolated let id: ContainerID
   nonisolated let podID: PodID
-  private let services: NodeServices
+  let services: NodeServices
   private let logger: Logger
   private var record: ContainerRecord
-  private let operations = OperationQueue()
+  let operations = OperationQueue()
   private var log: ContainerLogWriter?
   private var follower: Task<Void, Never>?
   nonisolated let audience = OutputAudience()
@@ -32,6 +32,7 @@ actor Container {
   var state: ContainerState { record.state }
   var imageID: String { record.imageID }
   var hasInput: Bool { record.configuration.stdin }
+  var configuration: ContainerConfiguration { record.configuration }
 
   private var status: ContainerStatus? {
     guard let image = Digest(record.imageID) else { return nil }
@@ -311,6 +312,13 @@ actor Container {
 
   private func unlinkLogState() {
     removeFile("\(services.configuration.podDirectory(podID))/\(id).log-state")
+  }
+
+  /// Makes limits that the guest has applied known, here and to the next daemon.
+  func keep(_ resources: ContainerResources) async throws {
+    record.configuration.resources = resources
+    publish()
+    try await save()
   }
 
   // MARK: - Log

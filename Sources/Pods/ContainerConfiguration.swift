@@ -112,18 +112,3 @@ public struct ContainerConfiguration: Sendable, Codable, Equatable {
     self.stopSignal = stopSignal
   }
 }
-
-/// A container's limits as the CRI gives them (LinuxContainerResources); 0 and empty: none.
-public struct ContainerResources: Sendable, Codable, Equatable {
-  public var cpuShares: Int64 = 0
-  public var cpuQuotaMicroseconds: Int64 = 0
-  public var cpuPeriodMicroseconds: Int64 = 0
-  public var memoryLimitBytes: Int64 = 0
-  public var memorySwapLimitBytes: Int64 = 0
-  public var oomScoreAdjustment: Int64 = 0
-  public var cpusetCPUs = ""
-  public var cpusetMemories = ""
-  public var unified: [String: String] = [:]
-  public var hugepageLimits: [String: UInt64] = [:]
-  public init() {}
-}

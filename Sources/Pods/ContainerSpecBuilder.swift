@@ -143,7 +143,7 @@ struct ContainerSpecBuilder {
     .with {
       $0.privileged = configuration.privileged
       $0.namespaces = namespaces()
-      $0.resources = resources()
+      $0.resources = configuration.resources.message(pidsLimit: pidsLimit)
       if !configuration.privileged {
         $0.maskedPaths = configuration.maskedPaths.map { Data($0.utf8) }
         $0.readonlyPaths = configuration.readonlyPaths.map { Data($0.utf8) }
@@ -165,22 +165,6 @@ struct ContainerSpecBuilder {
         $0.pid = .target
         $0.pidTarget = id
       }
-    }
-  }
-
-  private func resources() -> Bulkhead_Agent_V1_Resources {
-    let asked = configuration.resources
-    return .with {
-      $0.cpuShares = UInt64(max(asked.cpuShares, 0))
-      $0.cpuQuotaMicroseconds = asked.cpuQuotaMicroseconds
-      $0.cpuPeriodMicroseconds = UInt64(max(asked.cpuPeriodMicroseconds, 0))
-      $0.cpusetCpus = asked.cpusetCPUs
-      $0.cpusetMems = asked.cpusetMemories
-      $0.memoryLimitBytes = UInt64(max(asked.memoryLimitBytes, 0))
-      $0.memorySwapLimitBytes = asked.memorySwapLimitBytes
-      $0.pidsLimit = pidsLimit
-      $0.unified = asked.unified
-      $0.hugepageLimits = asked.hugepageLimits
     }
   }
 }

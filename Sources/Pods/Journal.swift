@@ -1,6 +1,7 @@
 import Common
 import Foundation
 import GRDB
+import HostCgroup
 import PodVolumes
 
 /// Something that a pod has outside the daemon. Its row is committed before it is made and deleted
@@ -10,6 +11,8 @@ enum PodResource: Codable, Equatable, Sendable {
   case runDirectory(path: String)
   case networkNamespace(path: String)
   case scratchDisk(path: String)
+  /// On the host, for the machine's processes.
+  case cgroup(path: CgroupPath)
   case machine
   /// The directory that virtiofsd shows to the guest, and virtiofsd with the machine.
   case share(path: String)

@@ -116,6 +116,7 @@ extension Pod {
     // Idempotent: a former daemon may have been killed before it was done.
     if !sharePlugged {
       try await running.machine.attach(MachineShare(tag: Self.shareTag, directory: share.path))
+      try await confine(running.machine)
       sharePlugged = true
     }
     // A pod that was stopped meanwhile has released what it had before; the rest is the caller's to release.

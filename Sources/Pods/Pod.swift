@@ -1,6 +1,7 @@
 import AgentProtocol
 import Common
 import FoundationEssentials
+import HostCgroup
 import Hypervisor
 import Images
 import LinuxSystem
@@ -17,7 +18,7 @@ actor Pod {
   var record: PodRecord
   var life: Life
   var containers: [ContainerID: Container] = [:]
-  private var resources: [PodResource]
+  private(set) var resources: [PodResource]
   /// As the agent named itself when it first answered.
   var agentVersion = ""
   /// Images whose files must stay while the pod has its machine.
@@ -26,7 +27,10 @@ actor Pod {
   var disks: [Digest: PluggedDisk] = [:]
   /// The serials of those that a former daemon plugged in.
   var inheritedDisks: Set<String> = []
-  private let operations = OperationQueue()
+  /// The call for stats that is under way, and what came of those before.
+  var question: Task<PodUsage?, Never>?
+  var history = UsageHistory()
+  let operations = OperationQueue()
   /// Volumes are made and released one at a time (Pod+Volumes.swift).
   let volumeOperations = OperationQueue()
   /// Names of the share's entries that containers use.
@@ -67,7 +71,7 @@ actor Pod {
     life = record.state == .stopped ? .stopped : .starting
   }
 
-  nonisolated private func publish(_ record: PodRecord) {
+  nonisolated func publish(_ record: PodRecord) {
     services.snapshot.publish(
       PodStatus(
         id: id, spec: record.spec, state: record.state, reason: record.reason, createdAt: record.createdAt,
@@ -116,9 +120,14 @@ actor Pod {
     async let namespace: Void = clock.measure("network namespace") { [id] in
       try await NetworkNamespace.create(at: configuration.networkNamespace(id))
     }
-    _ = try await (scratch, namespace)
+    async let cgroup: Void = makeCgroup()
+    _ = try await (scratch, namespace, cgroup)
     let description = machineDescription()
-    return try await clock.measure("vm start") { [services] in try await services.hypervisor.start(description) }
+    return try await clock.measure("vm start") { [self, services] in
+      let machine = try await services.hypervisor.start(description)
+      try await confine(machine)
+      return machine
+    }
   }
 
   private func machineDescription() -> MachineDescription {
@@ -251,6 +260,7 @@ actor Pod {
     case .machine: try await services.hypervisor.release(id)
     case .scratchDisk(let path): try services.scratch.delete(at: path)
     case .networkNamespace(let path): try await NetworkNamespace.delete(at: path)
+    case .cgroup(let path): try await onDedicatedThread { try PodCgroup(path).remove() }
     case .runDirectory(let path): try removeFlatDirectory(path)
     case .share(let path): try await onDedicatedThread { try ShareDirectory(path: path).remove() }
     case .volume(let share, let entry):

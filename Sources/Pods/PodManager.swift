@@ -1,4 +1,5 @@
 import Common
+import HostCgroup
 import Hypervisor
 import Images
 import LinuxSystem
@@ -11,7 +12,7 @@ import Logging
 /// as the CRI wants.
 public actor PodManager {
   private let services: NodeServices
-  private var pods: [PodID: Pod] = [:]
+  var pods: [PodID: Pod] = [:]
   private var names: [PodSpec.Metadata: PodID] = [:]
   private var uids: [UInt32: PodID] = [:]
 
@@ -89,13 +90,17 @@ public actor PodManager {
       )
     }
     let id = PodID.random()
-    let record = try newRecord(spec, id)
     let configuration = services.configuration
-    let resources: [PodResource] = [
+    var resources: [PodResource] = [
       .runDirectory(path: configuration.podDirectory(id)),
       .networkNamespace(path: configuration.networkNamespace(id)),
-      .scratchDisk(path: configuration.scratchDisk(id)), .machine,
+      .scratchDisk(path: configuration.scratchDisk(id)),
     ]
+    if !spec.cgroupParent.isEmpty {
+      resources.append(.cgroup(path: try CgroupPath(parent: spec.cgroupParent, pod: id)))
+    }
+    resources.append(.machine)
+    let record = try newRecord(spec, id)
     let pod = Pod(id: id, record: record, resources: resources, services: services)
     names[spec.metadata] = id
     pods[id] = pod
@@ -215,7 +220,27 @@ public actor PodManager {
     }
   }
 
+  /// New limits for a container: what `changes` does not name stays.
+  public func update(container prefix: String, _ changes: ContainerResourceChanges) async throws {
+    let (pod, id) = try findContainer(prefix)
+    try await pod.updateContainer(id, changes)
+  }
+
+  /// New limits for a pod. Throws `invalidArgument` for what its virtual machine is too small for.
+  public func update(pod prefix: String, _ resources: PodResources) async throws {
+    guard let pod = try findPod(prefix) else {
+      throw BulkheadError(.notFound, "no pod sandbox with id \(printable(prefix, limit: 64))")
+    }
+    try await pod.update(resources)
+  }
+
   // MARK: - Reads
+
+  /// What happens to pods and containers from now on.
+  public nonisolated func subscribe() -> EventSubscription { services.snapshot.events.subscribe() }
+
+  /// Ends what would otherwise keep calls open while the daemon ends.
+  public nonisolated func prepareToClose() { services.snapshot.events.close() }
 
   public nonisolated var podStatuses: [PodStatus] { Array(services.snapshot.current.pods.values) }
   public nonisolated var containerStatuses: [ContainerStatus] { Array(services.snapshot.current.containers.values) }

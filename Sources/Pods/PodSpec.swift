@@ -28,6 +28,8 @@ public struct PodSpec: Sendable, Codable, Equatable {
   public var labels: [String: String]
   public var annotations: [String: String]
   public var sysctls: [String: String]
+  /// Where the processes of its machine are put on the host, as the kubelet names it; empty: nowhere.
+  public var cgroupParent: String
   /// What the pod's containers may use together, and what the VM needs besides; nil: the node's default.
   public var resources: PodResources?
   /// The PID namespace that containers get unless they say otherwise; shown in status.
@@ -37,7 +39,7 @@ public struct PodSpec: Sendable, Codable, Equatable {
   public init(
     metadata: Metadata, runtimeHandler: String, hostname: String, logDirectory: String, resolvConf: String?,
     labels: [String: String], annotations: [String: String], sysctls: [String: String],
-    resources: PodResources?, pidMode: PIDMode, ipcMode: IPCMode
+    cgroupParent: String, resources: PodResources?, pidMode: PIDMode, ipcMode: IPCMode
   ) {
     self.metadata = metadata
     self.runtimeHandler = runtimeHandler
@@ -47,19 +49,37 @@ public struct PodSpec: Sendable, Codable, Equatable {
     self.labels = labels
     self.annotations = annotations
     self.sysctls = sysctls
+    self.cgroupParent = cgroupParent
     self.resources = resources
     self.pidMode = pidMode
     self.ipcMode = ipcMode
   }
 }
 
-/// CPU in thousandths of a core, memory in bytes; nil: no limit was given.
+/// What a pod asks for, as the kubelet adds it up. CPU in thousandths of a core, memory in bytes; nil: nothing
+/// was said.
 public struct PodResources: Sendable, Codable, Equatable {
+  /// Limits.
   public var milliCPU: Int64?
   public var memoryBytes: UInt64?
-  public init(milliCPU: Int64?, memoryBytes: UInt64?) {
+  /// What is asked for at least, where there is no limit.
+  public var requestedMilliCPU: Int64?
+  /// Beside `memoryBytes`.
+  public var hugepageBytes: UInt64?
+  /// What the pod costs beyond its containers (RuntimeClass' overhead).
+  public var overheadMilliCPU: Int64?
+  public var overheadBytes: UInt64?
+
+  public init(
+    milliCPU: Int64? = nil, memoryBytes: UInt64? = nil, requestedMilliCPU: Int64? = nil, hugepageBytes: UInt64? = nil,
+    overheadMilliCPU: Int64? = nil, overheadBytes: UInt64? = nil
+  ) {
     self.milliCPU = milliCPU
     self.memoryBytes = memoryBytes
+    self.requestedMilliCPU = requestedMilliCPU
+    self.hugepageBytes = hugepageBytes
+    self.overheadMilliCPU = overheadMilliCPU
+    self.overheadBytes = overheadBytes
   }
 }
 

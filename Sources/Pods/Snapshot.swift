@@ -9,14 +9,59 @@ final class SnapshotStore: Sendable {
     var containers: [ContainerID: ContainerStatus] = [:]
   }
 
+  let events = EventFeed()
   private let storage = Mutex(Snapshot())
 
   var current: Snapshot { storage.withLock { $0 } }
 
-  func publish(_ pod: PodStatus) { storage.withLock { $0.pods[pod.id] = pod } }
-  func publish(_ container: ContainerStatus) { storage.withLock { $0.containers[container.id] = container } }
-  func remove(_ pod: PodID) { storage.withLock { _ = $0.pods.removeValue(forKey: pod) } }
-  func remove(_ container: ContainerID) { storage.withLock { _ = $0.containers.removeValue(forKey: container) } }
+  // Events are published under the lock, so that their order is that of the changes they tell of.
+
+  func publish(_ pod: PodStatus) {
+    storage.withLock { snapshot in
+      let before = snapshot.pods.updateValue(pod, forKey: pod.id)?.state
+      switch (before, pod.state) {
+      case (.starting, .ready):
+        tell(.created, pod.id.text, of: pod, snapshot)
+        tell(.started, pod.id.text, of: pod, snapshot)
+      case (.ready, .stopped): tell(.stopped, pod.id.text, of: pod, snapshot)
+      default: break
+      }
+    }
+  }
+
+  func publish(_ container: ContainerStatus) {
+    storage.withLock { snapshot in
+      let before = snapshot.containers.updateValue(container, forKey: container.id)?.state
+      guard let pod = snapshot.pods[container.podID] else { return }
+      switch (before, container.state) {
+      case (nil, .created): tell(.created, container.id.text, of: pod, snapshot)
+      case (.created, .running): tell(.started, container.id.text, of: pod, snapshot)
+      case (.created, .exited), (.running, .exited): tell(.stopped, container.id.text, of: pod, snapshot)
+      default: break
+      }
+    }
+  }
+
+  func remove(_ pod: PodID) {
+    storage.withLock { snapshot in
+      guard let removed = snapshot.pods.removeValue(forKey: pod), removed.state != .starting else { return }
+      tell(.deleted, pod.text, of: removed, snapshot)
+    }
+  }
+
+  func remove(_ container: ContainerID) {
+    storage.withLock { snapshot in
+      guard let removed = snapshot.containers.removeValue(forKey: container), let pod = snapshot.pods[removed.podID]
+      else { return }
+      tell(.deleted, container.text, of: pod, snapshot)
+    }
+  }
+
+  private func tell(_ kind: PodEvent.Kind, _ subject: String, of pod: PodStatus, _ snapshot: Snapshot) {
+    guard events.hasSubscribers else { return }
+    let containers = snapshot.containers.values.filter { $0.podID == pod.id }.sorted { $0.createdAt < $1.createdAt }
+    events.publish(PodEvent(kind: kind, subject: subject, time: now(), pod: pod, containers: containers))
+  }
 }
 
 /// The one element of `items` whose id begins with `prefix`: how the CRI's clients abbreviate ids.

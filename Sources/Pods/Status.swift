@@ -36,10 +36,12 @@ public struct ContainerExit: Sendable, Codable, Equatable {
     self.message = message
   }
 
-  /// The exit of a process that ran, with the reason that follows from it.
+  /// The exit of a process that ran, with the reason that follows from it. One that succeeded although a
+  /// child of its was killed for memory keeps its 0, as with containerd.
   public static func ended(code: Int32, oomKilled: Bool) -> ContainerExit {
     if oomKilled {
-      return ContainerExit(code: 137, reason: "OOMKilled", message: "out of memory: a process was killed")
+      return ContainerExit(
+        code: code == 0 ? 0 : 137, reason: "OOMKilled", message: "out of memory: a process was killed")
     }
     return ContainerExit(code: code, reason: code == 0 ? "Completed" : "Error")
   }

@@ -1,6 +1,7 @@
 import BulkheadConfiguration
 import Common
 import Foundation
+import HostCgroup
 import Images
 import LibvirtHypervisor
 import Pods
@@ -52,6 +53,14 @@ extension Daemon {
       executable: settings.libexec.unpack, uid: settings.images.unpackUID, gid: settings.images.unpackGID,
       limits: LayerLimits(
         maximumSize: settings.images.maxLayerBytes, maximumEntries: settings.images.maxLayerEntries))
+  }
+
+  var cgroupDriver: CgroupDriver {
+    switch settings.daemon.cgroupDriver {
+    case .auto: .detect()
+    case .cgroupfs: .cgroupfs
+    case .systemd: .systemd
+    }
   }
 
   /// Where the file sets no bounds, no machine gets more than the node has.

@@ -61,6 +61,7 @@ struct Daemon {
         let signal = await terminationSignal()
         logger.notice("ending; pods go on running", metadata: ["signal": "\(signal)"])
         images.prepareToClose()
+        pods.prepareToClose()
         server.beginGracefulShutdown()
         try await Task.sleep(for: Self.longestShutdown)
         logger.warning("ending although calls are still running")
@@ -87,7 +88,10 @@ struct Daemon {
     ]
     return [
       RuntimeService(
-        pods: pods, identity: RuntimeIdentity(version: bulkheadVersion, info: info, network: networkStatus)),
+        pods: pods,
+        identity: RuntimeIdentity(
+          version: bulkheadVersion, info: info, cgroupDriver: cgroupDriver,
+          scratchDirectory: "\(settings.daemon.stateDirectory)/scratch", network: networkStatus)),
       ImageService(
         images: images, directory: "\(settings.daemon.stateDirectory)/images",
         scratchDirectory: "\(settings.daemon.stateDirectory)/scratch"),

@@ -19,7 +19,8 @@ func `a command line that is not understood ends with 2`(arguments: [String]) as
   let help = try await harness.ctl("--help")
   #expect(help.code == 0 && help.errors.isEmpty && help.output.contains("Exit codes: 0 for success"))
   for command in [
-    "pods", "containers", "images", "inspect", "logs", "console", "status", "version", "run", "exec", "stop", "rm",
+    "pods", "containers", "images", "inspect", "logs", "console", "stats", "events", "status", "version", "run", "exec",
+    "stop", "rm",
     "image",
   ] {
     #expect(help.output.contains("\n  \(command)"), "\(command)")

@@ -56,7 +56,7 @@ import Testing
     #expect(refusal(request { $0.dnsConfig.servers = ["1.1.1.1\nnameserver 6.6.6.6"] })?.code == .invalidArgument)
   }
 
-  @Test func resourcesAndOverheadAddUp() throws {
+  @Test func resourcesAndOverheadAreTaken() throws {
     let spec = try podSpec(
       request {
         $0.linux.resources.cpuQuota = 150_000
@@ -64,8 +64,63 @@ import Testing
         $0.linux.resources.memoryLimitInBytes = 100
         $0.linux.overhead.memoryLimitInBytes = 28
       })
-    #expect(spec.resources == PodResources(milliCPU: 1500, memoryBytes: 128))
+    #expect(spec.resources == PodResources(milliCPU: 1500, memoryBytes: 100, overheadBytes: 28))
     #expect(refusal(request { $0.linux.resources.memoryLimitInBytes = -5 })?.code == .invalidArgument)
+  }
+}
+
+@Suite struct ResourceTranslationTests {
+  private typealias Resources = Runtime_V1_LinuxContainerResources
+
+  @Test(arguments: [
+    Resources.with { $0.cpuShares = -1 }, .with { $0.cpuQuota = -2 }, .with { $0.cpuPeriod = -1 },
+    .with { $0.memoryLimitInBytes = -1 }, .with { $0.memoryLimitInBytes = 4096 },
+    .with { $0.memoryLimitInBytes = .min },
+    .with { $0.memorySwapLimitInBytes = -2 }, .with { $0.oomScoreAdj = 1001 }, .with { $0.oomScoreAdj = .min },
+  ])
+  func absurdLimitsAreRefused(_ resources: Runtime_V1_LinuxContainerResources) {
+    #expect(#expect(throws: BulkheadError.self) { try containerResources(resources) }?.code == .invalidArgument)
+  }
+
+  @Test func anUpdateNamesOnlyWhatChanges() throws {
+    #expect(try resourceChanges(.init()) == ContainerResourceChanges())
+    let changes = try resourceChanges(
+      .with {
+        $0.memoryLimitInBytes = -1
+        $0.cpuQuota = -1
+        $0.cpuShares = 512
+      })
+    #expect(changes.memoryLimitBytes == 0 && changes.cpuQuotaMicroseconds == 0 && changes.cpuShares == 512)
+    #expect(changes.cpuPeriodMicroseconds == nil && changes.cpusetCPUs == nil)
+    #expect(throws: BulkheadError.self) { try resourceChanges(.with { $0.memoryLimitInBytes = -2 }) }
+  }
+
+  @Test func podsResourcesThatOverflowAreRefused() throws {
+    #expect(try podResources(nil, overhead: nil) == nil)
+    #expect(throws: BulkheadError.self) {
+      try podResources(
+        .with {
+          $0.cpuQuota = .max; $0.cpuPeriod = 1
+        }, overhead: nil)
+    }
+    let pages = Runtime_V1_HugepageLimit.with {
+      $0.pageSize = "2MB"; $0.limit = .max
+    }
+    #expect(throws: BulkheadError.self) {
+      try podResources(.with { $0.hugepageLimits = [pages, pages] }, overhead: nil)
+    }
+    #expect(try podResources(.with { $0.cpuShares = .max }, overhead: nil)?.requestedMilliCPU == .max)
+    #expect(try podResources(.with { $0.cpuShares = 2 }, overhead: nil)?.requestedMilliCPU == nil)
+  }
+}
+
+@Suite struct MetricTests {
+  @Test func everyMetricHasANameOfItsOwnAndAsManyValuesAsLabels() {
+    #expect(Set(MetricFamily.all.map(\.name)).count == MetricFamily.all.count)
+    for descriptor in MetricFamily.all.map(\.descriptor) {
+      #expect(descriptor.name.hasPrefix("container_") && !descriptor.help.isEmpty)
+      #expect(Array(descriptor.labelKeys.prefix(6)) == ["container", "id", "image", "name", "namespace", "pod"])
+    }
   }
 }
 

@@ -123,8 +123,31 @@ import Testing
     #expect(none.vcpus == 1 && none.memory == .mebibytes(256))
     let some = MachineSize(PodResources(milliCPU: 1500, memoryBytes: 512 << 20), configuration)
     #expect(some.vcpus == 2 && some.memory == .mebibytes(640))
-    let absurd = MachineSize(PodResources(milliCPU: .max, memoryBytes: .max), configuration)
+    let absurd = MachineSize(
+      PodResources(
+        milliCPU: .max, memoryBytes: .max, hugepageBytes: .max, overheadMilliCPU: .max, overheadBytes: .max),
+      configuration)
     #expect(absurd.vcpus == 4 && absurd.memory == .gibibytes(2))
+  }
+}
+
+extension MachineSizeTests {
+  private func size(_ resources: PodResources) -> MachineSize { MachineSize(resources, configuration) }
+
+  @Test func overheadPaysForTheGuestAndForQEMU() {
+    let limit: UInt64 = 512 << 20
+    #expect(size(PodResources(memoryBytes: limit, overheadBytes: 160 << 20)).memory == .mebibytes(512 + 128))
+    #expect(size(PodResources(memoryBytes: limit, overheadBytes: 320 << 20)).memory == .mebibytes(512 + 256))
+    #expect(size(PodResources(memoryBytes: limit, hugepageBytes: 64 << 20)).memory == .mebibytes(512 + 64 + 128))
+    #expect(size(PodResources(milliCPU: 900, overheadMilliCPU: 100)).vcpus == 1)
+    #expect(size(PodResources(milliCPU: 1900, overheadMilliCPU: 200)).vcpus == 3)
+  }
+
+  @Test func aRequestWithoutLimitIsFulfilled() {
+    #expect(size(PodResources(requestedMilliCPU: 2500)).vcpus == 3)
+    #expect(size(PodResources(requestedMilliCPU: 100)).vcpus == 1)
+    #expect(size(PodResources(milliCPU: 1000, requestedMilliCPU: 500)).vcpus == 1)
+    #expect(size(PodResources(requestedMilliCPU: 100)).memory == .mebibytes(256))
   }
 }
 

@@ -15,7 +15,8 @@ func withTemporaryDirectory<Result>(_ body: (String) async throws -> Result) asy
 func exampleSpec(name: String = "web") -> PodSpec {
   PodSpec(
     metadata: .init(name: name, namespace: "shop", uid: "u1", attempt: 0), runtimeHandler: "", hostname: name,
-    logDirectory: "/logs", resolvConf: nil, labels: ["app": "web"], annotations: [:], sysctls: [:], resources: nil,
+    logDirectory: "/logs", resolvConf: nil, labels: ["app": "web"], annotations: [:], sysctls: [:], cgroupParent: "",
+    resources: nil,
     pidMode: .pod, ipcMode: .pod)
 }
 

@@ -13,6 +13,7 @@ def write_config(
     boot_timeout: int = 60,
     max_layer_bytes: str = "1GiB",
     log_level: str = "debug",
+    cgroup_driver: str = "auto",
 ):
     guest = guest or proto.GUEST
     tables = {
@@ -21,6 +22,7 @@ def write_config(
             "run_dir": base / "run",
             "socket": base / "run" / "bulkhead.sock",
             "log_level": log_level,
+            "cgroup_driver": cgroup_driver,
         },
         "guest": {"kernel": guest / "vmlinux", "boot_image": guest / "boot.erofs"},
         "vm": {"boot_timeout": f"{boot_timeout}s", "scratch_size": "1GiB"},

@@ -21,6 +21,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/quota.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -273,6 +274,15 @@ int guest_set_project(int dir, uint32_t id) {
 int64_t guest_filesystem_type(int fd) {
   struct statfs filesystem;
   return fstatfs(fd, &filesystem) == 0 ? (int64_t)filesystem.f_type : -1;
+}
+
+int guest_project_usage(int fd, uint32_t id, uint64_t *bytes, uint64_t *inodes) {
+  struct dqblk usage = {0};
+  // PRJQUOTA is 2 (linux/quota.h, which can't be included beside sys/quota.h).
+  if (syscall(SYS_quotactl_fd, fd, QCMD(Q_GETQUOTA, 2), id, &usage) != 0) return -1;
+  *bytes = usage.dqb_curspace;
+  *inodes = usage.dqb_curinodes;
+  return 0;
 }
 
 dev_t guest_device_number(uint32_t major, uint32_t minor) { return makedev(major, minor); }

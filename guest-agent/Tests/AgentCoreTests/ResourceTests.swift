@@ -6,9 +6,10 @@ import Testing
 
 struct ResourceTests {
   private typealias Resources = Bulkhead_Agent_V1_Resources
+  private let guest = GuestTopology(cpus: [0...7], memoryNodes: [0...0])
 
   @Test func noLimitsAreNoFiles() throws {
-    #expect(try cgroupSettings(Resources()).isEmpty)
+    #expect(try cgroupSettings(Resources(), guest: guest).isEmpty)
   }
 
   @Test func limitsAsTheKernelHasThem() throws {
@@ -21,7 +22,7 @@ struct ResourceTests {
     resources.pidsLimit = -1
     resources.hugepageLimits = ["2MB": 4096]
     resources.unified = ["memory.oom.group": "1"]
-    let files = try cgroupSettings(resources).map { "\($0.file)=\($0.value)" }
+    let files = try cgroupSettings(resources, guest: guest).map { "\($0.file)=\($0.value)" }
     #expect(
       files == [
         "cpu.weight=39", "cpu.max=50000 100000", "cpuset.cpus=0-3,6", "memory.max=100", "memory.swap.max=50",
@@ -38,15 +39,35 @@ struct ResourceTests {
   func onlyControllersFilesCanBeSet(_ file: String) {
     var resources = Resources()
     resources.unified = [file: "1"]
-    #expect(throws: RPCError.self) { try cgroupSettings(resources) }
+    #expect(throws: RPCError.self) { try cgroupSettings(resources, guest: guest) }
+  }
+
+  @Test(arguments: ["1", "0-1", "0,5", "4-4294967295", "x", "0,"])
+  func processorsThatTheVMHasNotAreRefused(_ list: String) {
+    var resources = Resources()
+    resources.cpusetCpus = list
+    let small = GuestTopology(cpus: [0...0], memoryNodes: [0...0])
+    #expect(throws: RPCError.self) { try cgroupSettings(resources, guest: small) }
+    resources = Resources()
+    resources.cpusetMems = list
+    #expect(throws: RPCError.self) { try cgroupSettings(resources, guest: small) }
+  }
+
+  @Test func anUpdateLiftsWhatItDoesNotName() throws {
+    var resources = Resources()
+    resources.memoryLimitBytes = 100
+    let files = try completeCgroupSettings(resources, guest: guest)
+    #expect(files.filter { $0.file == "memory.max" }.map(\.value) == ["100"])
+    #expect(files.contains(CgroupSetting(file: "cpu.max", value: "max 100000")))
+    #expect(files.contains(CgroupSetting(file: "cpuset.cpus", value: "\n")))
   }
 
   @Test func swapBelowMemoryMakesNoSense() {
     var resources = Resources()
     resources.memoryLimitBytes = 200
     resources.memorySwapLimitBytes = 100
-    #expect(throws: RPCError.self) { try cgroupSettings(resources) }
+    #expect(throws: RPCError.self) { try cgroupSettings(resources, guest: guest) }
     resources.cpusetCpus = "0; reboot"
-    #expect(throws: RPCError.self) { try cgroupSettings(resources) }
+    #expect(throws: RPCError.self) { try cgroupSettings(resources, guest: guest) }
   }
 }

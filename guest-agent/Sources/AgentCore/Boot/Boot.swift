@@ -53,14 +53,19 @@ enum Boot {
     try pod.enableControllers()
     let controllers = try pod.read("cgroup.controllers").split(whereSeparator: \.isWhitespace)
     if controllers.contains("memory") {
-      let total = try GuestMemory.read().total
-      try pod.write("memory.max", "\(total > 4 * reservedMemory ? total - reservedMemory : total / 4 * 3)")
+      try pod.write("memory.max", "\(try memoryForContainers())")
     }
     if controllers.contains("pids") {
       let text = String(decoding: try readFile("/proc/sys/kernel/pid_max", limit: 32), as: UTF8.self)
       let most = UInt64(text.prefix { $0.isNumber }) ?? 32768
       try pod.write("pids.max", "\(most / 10 * 9)")
     }
+  }
+
+  /// What the VM has for all containers together.
+  static func memoryForContainers() throws -> UInt64 {
+    let total = try GuestMemory.read().total
+    return total > 4 * reservedMemory ? total - reservedMemory : total / 4 * 3
   }
 
   /// A hundred containers are a thousand descriptors.

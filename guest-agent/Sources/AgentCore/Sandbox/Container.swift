@@ -40,6 +40,8 @@ final class Container: Sendable {
   let id: String
   let job: ContainerJob
   let cgroup: Cgroup
+  /// What it writes counts against this project of the scratch disk's.
+  let project: UInt32
   let birth: Birth
   let output: ProcessOutput
   /// Nil: standard input is /dev/null.
@@ -52,12 +54,13 @@ final class Container: Sendable {
   private let ended = Signal()
 
   init(
-    id: String, job: ContainerJob, cgroup: Cgroup, birth: Birth, streams: ProcessStreams.Adopted<ProcessOutput>,
-    isInputOnce: Bool
+    id: String, job: ContainerJob, cgroup: Cgroup, project: UInt32, birth: Birth,
+    streams: ProcessStreams.Adopted<ProcessOutput>, isInputOnce: Bool
   ) {
     self.id = id
     self.job = job
     self.cgroup = cgroup
+    self.project = project
     self.birth = birth
     output = streams.output
     input = streams.input

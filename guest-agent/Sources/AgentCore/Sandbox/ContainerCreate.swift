@@ -65,7 +65,8 @@ extension Pod {
         try ProcessOutput(reactor: reactor, stdout: $0, stderr: $1)
       }
       return Container(
-        id: plan.id, job: job, cgroup: cgroup, birth: birth, streams: adopted, isInputOnce: plan.stdinOnce)
+        id: plan.id, job: job, cgroup: cgroup, project: project, birth: birth, streams: adopted,
+        isInputOnce: plan.stdinOnce)
     } catch {
       // The process is given up by closing its socket, or was never made.
       _ = try? cgroup.killAndWait()
@@ -76,13 +77,8 @@ extension Pod {
   }
 
   private func prepare(_ cgroup: Cgroup, _ plan: ContainerPlan) throws -> Descriptor {
-    for setting in plan.settings {
-      do {
-        try cgroup.write(setting.file, setting.value)
-      } catch {
-        throw RPCError(code: .failedPrecondition, message: "can't set \(setting.file) to \(setting.value): \(error)")
-      }
-    }
+    for setting in plan.settings { try setting.apply(to: cgroup) }
+    try allowHugePages(plan.settings)
     let directory = try cgroup.openDirectory()
     if let rules = plan.devices {
       let number = directory.number

@@ -32,7 +32,7 @@ struct ContainerPlan: Sendable {
     imageSerial = try Validated.serial(request.imageSerial, "image_serial")
     stdin = spec.stdin
     stdinOnce = spec.stdinOnce
-    settings = try cgroupSettings(linux.resources)
+    settings = try cgroupSettings(linux.resources, guest: GuestTopology.read())
     seccomp = linux.hasSeccomp ? linux.seccomp : nil
     pidNamespace = try Self.pidNamespace(linux.namespaces)
 

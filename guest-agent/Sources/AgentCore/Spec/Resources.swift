@@ -8,7 +8,11 @@ struct CgroupSetting: Equatable, Sendable {
 }
 
 /// The limits as cgroup v2 files, in the order in which they are to be written. Throws INVALID_ARGUMENT.
-func cgroupSettings(_ resources: Bulkhead_Agent_V1_Resources) throws -> [CgroupSetting] {
+/// `guest` is what cpuset_cpus and cpuset_mems can name.
+func cgroupSettings(
+  _ resources: Bulkhead_Agent_V1_Resources, guest: @autoclosure () -> GuestTopology
+) throws -> [CgroupSetting] {
+  if !resources.cpusetCpus.isEmpty || !resources.cpusetMems.isEmpty { try guest().check(resources) }
   var settings: [CgroupSetting] = []
   func set(_ file: String, _ value: String) { settings.append(CgroupSetting(file: file, value: value)) }
 
@@ -18,8 +22,8 @@ func cgroupSettings(_ resources: Bulkhead_Agent_V1_Resources) throws -> [CgroupS
     let period = resources.cpuPeriodMicroseconds > 0 ? resources.cpuPeriodMicroseconds : 100_000
     set("cpu.max", "\(quota) \(period)")
   }
-  if !resources.cpusetCpus.isEmpty { set("cpuset.cpus", try cpuList(resources.cpusetCpus, "cpuset_cpus")) }
-  if !resources.cpusetMems.isEmpty { set("cpuset.mems", try cpuList(resources.cpusetMems, "cpuset_mems")) }
+  if !resources.cpusetCpus.isEmpty { set("cpuset.cpus", resources.cpusetCpus) }
+  if !resources.cpusetMems.isEmpty { set("cpuset.mems", resources.cpusetMems) }
   if resources.memoryLimitBytes > 0 { set("memory.max", "\(resources.memoryLimitBytes)") }
   if let swap = try swapLimit(resources) { set("memory.swap.max", swap) }
   if resources.pidsLimit != 0 { set("pids.max", resources.pidsLimit > 0 ? "\(resources.pidsLimit)" : "max") }
@@ -34,6 +38,20 @@ func cgroupSettings(_ resources: Bulkhead_Agent_V1_Resources) throws -> [CgroupS
     set(file, value)
   }
   return settings
+}
+
+/// The same for a cgroup that has limits already: what `resources` doesn't limit loses its limit.
+func completeCgroupSettings(
+  _ resources: Bulkhead_Agent_V1_Resources, guest: @autoclosure () -> GuestTopology
+) throws -> [CgroupSetting] {
+  let settings = try cgroupSettings(resources, guest: guest())
+  let unlimited = [
+    CgroupSetting(file: "cpu.weight", value: "100"), CgroupSetting(file: "cpu.max", value: "max 100000"),
+    CgroupSetting(file: "cpuset.cpus", value: "\n"), CgroupSetting(file: "cpuset.mems", value: "\n"),
+    CgroupSetting(file: "memory.max", value: "max"), CgroupSetting(file: "memory.swap.max", value: "max"),
+    CgroupSetting(file: "pids.max", value: "max"),
+  ]
+  return unlimited.filter { other in !settings.contains { $0.file == other.file } } + settings
 }
 
 /// The kernel's own scale from cgroup v1 shares (2 to 262144) to v2 weights (1 to 10000), as the OCI runtimes
@@ -51,13 +69,6 @@ private func swapLimit(_ resources: Bulkhead_Agent_V1_Resources) throws -> Strin
     throw invalid("memory_swap_limit_bytes counts memory too, so it can't be below memory_limit_bytes")
   }
   return "\(UInt64(together) - resources.memoryLimitBytes)"
-}
-
-private func cpuList(_ text: String, _ field: String) throws -> String {
-  guard text.utf8.count < 4096, text.utf8.allSatisfy({ (0x30...0x39).contains($0) || $0 == 0x2c || $0 == 0x2d }) else {
-    throw invalid("\(field): \"\(text.prefix(64))\" is not a list like 0-3,6")
-  }
-  return text
 }
 
 /// Only a controller's file: cgroup.procs and its like would move processes.

@@ -92,6 +92,8 @@ int guest_interface_up(const char *name);
 
 // Makes a directory, and what is made below it, count against project `id` (ext4's project quota).
 int guest_set_project(int dir, uint32_t id);
+// What project `id` has on the filesystem of `fd`: quotactl_fd(2), Q_GETQUOTA.
+int guest_project_usage(int fd, uint32_t id, uint64_t *bytes, uint64_t *inodes);
 
 // f_type of fstatfs(2).
 int64_t guest_filesystem_type(int fd);

@@ -1,0 +1,70 @@
+"""How long stats take, and how much of the memory that a container freed the host gets back."""
+
+import os
+import time
+from pathlib import Path
+
+from figures import Samples
+from harness.node import Node
+from harness.wait import until
+
+PODS, CONTAINERS, CALLS = 10, 5, 30
+MIB = 1 << 20
+
+
+def measure(node: Node, image: str) -> dict[str, Samples]:
+    """Stats of many containers in one call, each pod asked anew every time."""
+    samples = {
+        "stats": Samples(f"ListContainerStats of {PODS} pods with {CONTAINERS} containers each", "ms"),
+        "metrics": Samples("  ListPodSandboxMetrics of the same", "ms"),
+    }
+    pods = []
+    try:
+        for _ in range(PODS):
+            pods.append(node.run_pod())
+            for _ in range(CONTAINERS):
+                pods[-1].run(image, "/bin/sleep", "100000")
+        # What starting them left to do is done by then.
+        time.sleep(5)
+        for name, call in (("stats", node.cri.ListContainerStats), ("metrics", node.cri.ListPodSandboxMetrics)):
+            for _ in range(CALLS):
+                start = time.perf_counter()
+                answer = call()
+                samples[name].add(time.perf_counter() - start)
+                count = len(answer.stats) if name == "stats" else sum(len(m.container_metrics) for m in answer.pod_metrics)
+                assert count == PODS * CONTAINERS, f"{count} containers answered"
+                time.sleep(0.05)
+        return samples
+    finally:
+        for pod in pods:
+            pod.remove()
+
+
+def measure_returned(node: Node, image: str) -> dict[str, float]:
+    """A container takes 200 MiB and frees them: what QEMU holds before, at the peak and after."""
+    with node.pod(linux=dict(resources=dict(memory_limit_in_bytes=384 * MIB))) as pod:
+        pid = node.inspect(pod.id).vm.qemu_pid
+
+        def resident() -> int:
+            return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+        container = pod.run(
+            image, "/bin/sh", "-c",
+            "sleep 3; dd if=/dev/zero bs=200M count=1 2>/dev/null | (sleep 4; cat >/dev/null); echo freed; sleep 1000",
+        )  # fmt: skip
+        time.sleep(2)
+        before = resident()
+        until(lambda: resident() > before + 190 * MIB, "the guest uses 200 MiB", 60)
+        peak = resident()
+        container.wait_output("freed", 60)
+        start = time.monotonic()
+        try:
+            until(lambda: resident() < peak - 180 * MIB, "the host has it back", 60)
+        except AssertionError:
+            pass
+        return {
+            "Free-page reporting: QEMU before 200 MiB are used": before,
+            "Free-page reporting: QEMU while they are": peak,
+            "Free-page reporting: QEMU after they were freed": resident(),
+            "Free-page reporting: until 180 MiB are back, time": time.monotonic() - start,
+        }

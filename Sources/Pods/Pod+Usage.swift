@@ -1,0 +1,46 @@
+import AgentProtocol
+import Common
+
+extension Pod {
+  /// What the pod uses: as its guest says now, or where that does not answer in a second, as it said last.
+  /// Nil where the pod does not run or never said. Callers who come at the same time share one question.
+  func usage() async -> PodUsage? {
+    if let question { return await question.value }
+    guard case .ready(let running) = life else { return nil }
+    let task = Task { await ask(running.agent) }
+    question = task
+    defer { question = nil }
+    return await task.value
+  }
+
+  private func ask(_ agent: AgentConnection) async -> PodUsage? {
+    let known = Set(containers.keys)
+    do {
+      let answer = try await agent.call("read the stats", Bulkhead_Agent_V1_StatsRequest(), deadline: history.patience)
+      {
+        try await $0.stats(request: $1, options: $2)
+      }
+      return history.add(PodUsage(answer, pod: id, time: now(), known: known), at: .now)
+    } catch {
+      logger.debug("no stats of the pod", metadata: ["error": "\(error)"])
+      history.didNotAnswer()
+      return history.last
+    }
+  }
+}
+
+extension PodManager {
+  /// What these pods use, all asked at the same time. A pod that does not run, or hangs and never answered, is
+  /// not in it.
+  public func usage(of ids: some Collection<PodID>) async -> [PodID: PodUsage] {
+    let asked = ids.compactMap { pods[$0] }
+    return await withTaskGroup(of: PodUsage?.self) { group in
+      for pod in asked { group.addTask { await pod.usage() } }
+      var answers: [PodID: PodUsage] = [:]
+      for await answer in group {
+        if let answer { answers[answer.podID] = answer }
+      }
+      return answers
+    }
+  }
+}

@@ -1,0 +1,254 @@
+"""What pods and containers use, held against what they see themselves."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from harness.errors import fails
+from harness.wait import until
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def measured(node, images):
+    """A pod of a few containers: one that works, one that holds memory and wrote a file, one that sleeps."""
+    with node.pod(
+        labels={"tier": "measured"}, annotations={"a": "b"}, linux=dict(resources=dict(memory_limit_in_bytes=256 * MIB))
+    ) as pod:
+        pod.burner = pod.run(
+            images.plain, "/bin/sh", "-c", "while :; do :; done", labels={"kind": "burner"},
+            linux=dict(resources=dict(cpu_period=100000, cpu_quota=40000)),
+        )  # fmt: skip
+        pod.holder = pod.run(
+            images.plain, "/bin/sh", "-c",
+            "mkdir /many; for i in 1 2 3 4 5 6 7 8 9 10; do echo > /many/$i; done; "
+            "dd if=/dev/zero of=/file bs=1M count=20 2>/dev/null; sync; "
+            "dd if=/dev/zero bs=30M count=1 2>/dev/null | (echo on; sleep 100000; cat >/dev/null)",
+            labels={"kind": "holder"}, annotations={"note": "x"},
+            linux=dict(resources=dict(memory_limit_in_bytes=100 * MIB)),
+        )  # fmt: skip
+        pod.idle = pod.run(images.plain, "/bin/sleep", "100000")
+        pod.holder.wait_output("on")
+        until(lambda: int(pod.holder.sh("cat /sys/fs/cgroup/memory.current")) > 50 * MIB, "memory is held")
+        yield pod
+
+
+def stats_of(container):
+    return container.node.cri.ContainerStats(container_id=container.id).stats
+
+
+def inside(container, file: str) -> dict[str, int]:
+    return {key: int(value) for key, value in map(str.split, container.sh(f"cat /sys/fs/cgroup/{file}").splitlines())}
+
+
+class TestContainers:
+    def test_who_it_is_about_and_when(self, measured):
+        stats = stats_of(measured.holder)
+        assert stats.attributes.id == measured.holder.id
+        assert stats.attributes.metadata.name == measured.holder.config.metadata.name
+        assert dict(stats.attributes.labels) == {"kind": "holder"} and dict(stats.attributes.annotations) == {"note": "x"}
+        for part in (stats.cpu, stats.memory, stats.writable_layer, stats.swap, stats.io):
+            assert abs(part.timestamp / 1e9 - time.time()) < 5
+        assert stats_of(measured.holder).cpu.timestamp > stats.cpu.timestamp
+
+    def test_cpu_in_core_nanoseconds(self, measured):
+        before = inside(measured.burner, "cpu.stat")["usage_usec"] * 1000
+        told = stats_of(measured.burner).cpu.usage_core_nano_seconds.value
+        after = inside(measured.burner, "cpu.stat")["usage_usec"] * 1000
+        assert 0 < before <= told <= after
+
+    def test_cpu_rate(self, measured):
+        stats_of(measured.burner)
+        time.sleep(2.5)
+        rate = stats_of(measured.burner).cpu.usage_nano_cores.value
+        assert 250_000_000 < rate < 500_000_000, "40 % of a core"
+        assert stats_of(measured.idle).cpu.usage_nano_cores.value < 50_000_000
+
+    def test_memory_with_the_working_set_as_cadvisor_has_it(self, measured):
+        seen = inside(measured.holder, "memory.stat")
+        memory = stats_of(measured.holder).memory
+        assert memory.usage_bytes.value > 50 * MIB
+        assert abs(memory.working_set_bytes.value - (memory.usage_bytes.value - seen["inactive_file"])) < 2 * MIB
+        assert memory.working_set_bytes.value < memory.usage_bytes.value - 5 * MIB, "the file's pages are a cache"
+        assert abs(memory.rss_bytes.value - seen["anon"]) < 2 * MIB and memory.rss_bytes.value > 30 * MIB
+        assert abs(memory.available_bytes.value - (100 * MIB - memory.working_set_bytes.value)) < 1000
+        assert memory.page_faults.value >= 30 * MIB // 4096 // 512 and memory.HasField("major_page_faults")
+        assert stats_of(measured.idle).memory.working_set_bytes.value < 5 * MIB
+
+    def test_the_writable_layer(self, measured, images):
+        layer = stats_of(measured.holder).writable_layer
+        assert 20 * MIB <= layer.used_bytes.value < 22 * MIB
+        # /many, ten files in it, and /file.
+        assert layer.inodes_used.value - stats_of(measured.idle).writable_layer.inodes_used.value == 12
+        assert os.path.isdir(layer.fs_id.mountpoint)
+        assert stats_of(measured.idle).writable_layer.used_bytes.value < MIB
+        writer = measured.run(images.plain, "/bin/sleep", "1000")
+        before = stats_of(writer).writable_layer
+        writer.sh("dd if=/dev/zero of=/x bs=1M count=7 2>/dev/null; sync; touch /a /b /c")
+        after = stats_of(writer).writable_layer
+        assert 7 * MIB <= after.used_bytes.value - before.used_bytes.value < 8 * MIB
+        assert after.inodes_used.value - before.inodes_used.value == 4
+        writer.sh("rm /x /a /b /c; sync")
+        until(lambda: stats_of(writer).writable_layer.used_bytes.value < MIB, "what was deleted counts no more")
+        writer.remove()
+
+    def test_pressure(self, measured):
+        cpu = stats_of(measured.burner).cpu
+        assert cpu.psi.Some.Total > 0 and 0 <= cpu.psi.Some.Avg10 <= 100
+        stats = stats_of(measured.idle)
+        assert stats.memory.HasField("psi") and stats.io.HasField("psi") and stats.cpu.psi.HasField("Full")
+
+    def test_no_swap(self, measured):
+        swap = stats_of(measured.idle).swap
+        assert swap.HasField("swap_usage_bytes") and swap.swap_usage_bytes.value == 0
+
+    def test_one_that_has_ended_or_is_not_there(self, measured, images):
+        ended = measured.run(images.plain, "/bin/sh", "-c", "dd if=/dev/zero of=/x bs=1M count=3 2>/dev/null; sync")
+        ended.wait()
+        assert stats_of(ended).writable_layer.used_bytes.value >= 3 * MIB
+        assert ended.id not in {s.attributes.id for s in measured.node.cri.ListContainerStats().stats}
+        ended.remove()
+        with fails("NOT_FOUND"):
+            stats_of(ended)
+
+
+class TestPods:
+    def test_a_pod_as_a_whole(self, measured):
+        stats = measured.node.cri.PodSandboxStats(pod_sandbox_id=measured.id[:16]).stats
+        assert stats.attributes.id == measured.id and stats.attributes.metadata.namespace == "tests"
+        assert dict(stats.attributes.labels) == {"tier": "measured"}
+        parts = {s.attributes.id: s for s in stats.linux.containers}
+        assert set(parts) >= {measured.burner.id, measured.holder.id, measured.idle.id}
+        used = sum(s.cpu.usage_core_nano_seconds.value for s in parts.values())
+        assert stats.linux.cpu.usage_core_nano_seconds.value >= used * 0.9
+        assert stats.linux.memory.usage_bytes.value >= parts[measured.holder.id].memory.usage_bytes.value
+        assert 4 <= stats.linux.process.process_count.value < 20
+        assert abs(stats.linux.network.timestamp / 1e9 - time.time()) < 5
+
+    def test_processes_of_exec_count(self, measured):
+        def count():
+            stats = measured.node.cri.PodSandboxStats(pod_sandbox_id=measured.id).stats
+            return stats.linux.process.process_count.value
+
+        before = count()
+        call = measured.node.cri.ExecSync.future(container_id=measured.idle.id, cmd=["/bin/sleep", "2"], timeout=10)
+        until(lambda: count() == before + 1, "one process more", 2)
+        call.result()
+        until(lambda: count() == before, "and gone", 5)
+
+    def test_one_that_has_stopped(self, node):
+        with node.pod() as pod:
+            pod.stop()
+            with fails("FAILED_PRECONDITION", match="not running"):
+                node.cri.PodSandboxStats(pod_sandbox_id=pod.id)
+            assert pod.id not in {s.attributes.id for s in node.cri.ListPodSandboxStats().stats}
+
+
+class TestLists:
+    def test_filters(self, node, measured, pod, sleeper):
+        def containers(**filter):
+            return {s.attributes.id for s in node.cri.ListContainerStats(filter=filter).stats}
+
+        mine = {measured.burner.id, measured.holder.id, measured.idle.id}
+        assert mine | {sleeper.id} <= containers()
+        assert containers(pod_sandbox_id=measured.id[:12]) == mine
+        assert containers(id=sleeper.id[:12]) == {sleeper.id}
+        assert containers(label_selector={"kind": "holder"}) == {measured.holder.id}
+        assert containers(id=sleeper.id, pod_sandbox_id=measured.id) == set()
+
+        def pods(**filter):
+            return {s.attributes.id for s in node.cri.ListPodSandboxStats(filter=filter).stats}
+
+        assert {measured.id, pod.id} <= pods()
+        assert pods(id=pod.id[:12]) == {pod.id}
+        assert pods(label_selector={"tier": "measured"}) == {measured.id}
+        assert pods(label_selector={"tier": "other"}) == set()
+
+    def test_streams_say_the_same(self, node, measured, sleeper):
+        streamed = [s for part in node.cri.StreamContainerStats() for s in part.container_stats]
+        assert {s.attributes.id for s in streamed} == {s.attributes.id for s in node.cri.ListContainerStats().stats}
+        only = [s for part in node.cri.StreamContainerStats(filter=dict(id=sleeper.id)) for s in part.container_stats]
+        assert [s.attributes.id for s in only] == [sleeper.id]
+        pods = [s for part in node.cri.StreamPodSandboxStats() for s in part.pod_sandbox_stats]
+        assert {s.attributes.id for s in pods} == {s.attributes.id for s in node.cri.ListPodSandboxStats().stats}
+        metrics = [m for part in node.cri.StreamPodSandboxMetrics() for m in part.pod_sandbox_metrics]
+        assert {m.pod_sandbox_id for m in metrics} == {s.attributes.id for s in pods}
+
+
+class TestMetrics:
+    NAMES = """container_cpu_usage_seconds_total container_cpu_user_seconds_total container_cpu_system_seconds_total
+        container_cpu_cfs_periods_total container_cpu_cfs_throttled_periods_total container_memory_working_set_bytes
+        container_memory_usage_bytes container_memory_rss container_memory_cache container_memory_failures_total
+        container_network_receive_bytes_total container_network_transmit_bytes_total container_fs_usage_bytes
+        container_fs_reads_bytes_total container_fs_writes_bytes_total container_processes container_threads
+        container_oom_events_total container_spec_memory_limit_bytes container_start_time_seconds
+        container_last_seen container_pressure_cpu_waiting_seconds_total""".split()
+
+    def test_names_and_labels(self, node, measured):
+        descriptors = {d.name: list(d.label_keys) for d in node.cri.ListMetricDescriptors().descriptors}
+        assert set(self.NAMES) <= set(descriptors)
+        (own,) = [m for m in node.cri.ListPodSandboxMetrics().pod_metrics if m.pod_sandbox_id == measured.id]
+        seen = {}
+        for owner, metrics in [(measured.id, own.metrics)] + [(c.container_id, c.metrics) for c in own.container_metrics]:
+            for metric in metrics:
+                labels = dict(zip(descriptors[metric.name], metric.label_values, strict=True))
+                assert (labels["namespace"], labels["pod"]) == ("tests", measured.config.metadata.name)
+                assert labels["id"] == owner and abs(metric.timestamp / 1e9 - time.time()) < 10
+                seen.setdefault((owner, metric.name), []).append((labels, metric.value.value, metric.metric_type))
+        (labels, value, kind), *_ = seen[measured.holder.id, "container_memory_working_set_bytes"]
+        assert labels["container"] == measured.holder.config.metadata.name and labels["image"]
+        assert kind == node.e.GAUGE and abs(value - stats_of(measured.holder).memory.working_set_bytes.value) < 2 * MIB
+        (labels, value, kind), *_ = seen[measured.burner.id, "container_cpu_usage_seconds_total"]
+        assert labels["cpu"] == "total" and kind == node.e.COUNTER
+        assert abs(value - stats_of(measured.burner).cpu.usage_core_nano_seconds.value / 1e9) < 2
+        assert seen[measured.holder.id, "container_spec_memory_limit_bytes"][0][1] == 100 * MIB
+        written = [v for labels, v, _ in seen[measured.holder.id, "container_fs_writes_bytes_total"]]
+        assert max(written) >= 19 * MIB
+        assert seen[measured.id, "container_processes"][0][0]["container"] == "POD"
+        assert {labels["interface"] for labels, _, _ in seen[measured.id, "container_network_receive_bytes_total"]} >= {"lo"}
+        assert (measured.idle.id, "container_network_receive_bytes_total") not in seen
+
+
+class TestAPodThatHangs:
+    def test_nobody_waits_for_it(self, node, images, measured):
+        with node.pod() as known, node.pod() as never_asked:
+            one = known.run(images.plain, "/bin/sleep", "1000")
+            other = never_asked.run(images.plain, "/bin/sleep", "1000")
+            last = stats_of(one).cpu.timestamp
+            pids = [node.inspect(p.id).vm.qemu_pid for p in (known, never_asked)]
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                for call in (node.cri.ListContainerStats, node.cri.ListPodSandboxStats, node.cri.ListPodSandboxMetrics):
+                    start = time.monotonic()
+                    answer = call()
+                    assert time.monotonic() - start < 2.5, call
+                listed = {s.attributes.id: s for s in node.cri.ListContainerStats().stats}
+                assert {measured.burner.id, measured.idle.id} <= set(listed)
+                assert time.time() - listed[measured.idle.id].cpu.timestamp / 1e9 < 2
+                assert listed[one.id].cpu.timestamp == last, "what it said last, at the time when it said it"
+                assert other.id not in listed
+                with fails("DEADLINE_EXCEEDED", match="did not answer"):
+                    stats_of(other)
+                start = time.monotonic()
+                for _ in range(3):
+                    answer = node.cri.ListPodSandboxStats().stats
+                assert time.monotonic() - start < 2.5, "a pod known to hang gets little time"
+                assert measured.id in {s.attributes.id for s in answer}
+            finally:
+                for pid in pids:
+                    os.kill(pid, signal.SIGCONT)
+            until(lambda: stats_of(one).cpu.timestamp > last, "it answers again", 10)
+            until(lambda: other.id in {s.attributes.id for s in node.cri.ListContainerStats().stats}, "and the other", 10)
+
+
+def test_bulkheadctl_stats(node, measured):
+    rows = json.loads(node.ctl("stats", "--output", "json", "--pod", measured.id, check=True).stdout)
+    holder = next(row for row in rows if row["id"] == measured.holder.id)
+    assert holder["writtenBytes"] >= 20 * MIB and holder["workingSetBytes"] > 30 * MIB
+    text = node.ctl("stats", "--pods", check=True).stdout
+    assert "WORKING SET" in text.splitlines()[0] and measured.config.metadata.name in text

@@ -1,0 +1,61 @@
+import AgentProtocol
+import CGuest
+import ContainerInit
+import Glibc
+
+extension Pod {
+  /// What the pod, its containers and its interfaces use. Blocks.
+  func stats() -> Bulkhead_Agent_V1_StatsResponse {
+    var reader = UsageReader()
+    var response = Bulkhead_Agent_V1_StatsResponse()
+    response.pod = reader.usage(Boot.pod) ?? .init()
+    let scratch = open(GuestPath.scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    defer { if scratch >= 0 { close(scratch) } }
+    for container in allContainers() {
+      guard let usage = reader.usage(container.cgroup) else { continue }
+      var stats = Bulkhead_Agent_V1_ContainerStats()
+      stats.containerID = container.id
+      stats.usage = usage
+      var (bytes, inodes): (UInt64, UInt64) = (0, 0)
+      if guest_project_usage(scratch, container.project, &bytes, &inodes) == 0 {
+        stats.writableBytes = bytes
+        stats.writableInodes = inodes
+      }
+      response.containers.append(stats)
+    }
+    response.interfaces = interfaceStats((try? readFile("/proc/net/dev", limit: 64 << 10)) ?? [])
+    response.scratch = filesystemStats(scratch)
+    return response
+  }
+}
+
+/// The lines of /proc/net/dev after its two of titles: a name, then eight numbers received and eight sent.
+func interfaceStats(_ text: [UInt8]) -> [Bulkhead_Agent_V1_InterfaceStats] {
+  KernelText(text).lines.dropFirst(2).prefix(64).compactMap { words in
+    guard words.count >= 17 else { return nil }
+    let numbers = words.dropFirst().map { KernelText.decimal($0) }
+    var stats = Bulkhead_Agent_V1_InterfaceStats()
+    stats.name = String(decoding: words[0], as: UTF8.self)
+    stats.receivedBytes = numbers[0]
+    stats.receivedPackets = numbers[1]
+    stats.receiveErrors = numbers[2]
+    stats.receiveDrops = numbers[3]
+    stats.sentBytes = numbers[8]
+    stats.sentPackets = numbers[9]
+    stats.sendErrors = numbers[10]
+    stats.sendDrops = numbers[11]
+    return stats
+  }
+}
+
+private func filesystemStats(_ directory: Int32) -> Bulkhead_Agent_V1_FilesystemStats {
+  var stats = Bulkhead_Agent_V1_FilesystemStats()
+  var filesystem = statvfs()
+  guard fstatvfs(directory, &filesystem) == 0 else { return stats }
+  let block = UInt64(filesystem.f_frsize)
+  stats.sizeBytes = UInt64(filesystem.f_blocks) &* block
+  stats.availableBytes = UInt64(filesystem.f_bavail) &* block
+  stats.inodes = UInt64(filesystem.f_files)
+  stats.freeInodes = UInt64(filesystem.f_ffree)
+  return stats
+}

@@ -1,0 +1,61 @@
+import Glibc
+
+/// Text in the forms of cgroup v2 and proc(5). Read by bytes: a pod's stats are a hundred such files, and
+/// strings of them would be most of the work.
+struct KernelText {
+  private let bytes: [UInt8]
+
+  init(_ bytes: [UInt8]) { self.bytes = bytes }
+  init(_ text: String) { bytes = Array(text.utf8) }
+
+  /// The number that the file consists of: 2^64 - 1 for "max", 0 where there is none.
+  var number: UInt64 {
+    bytes.first == UInt8(ascii: "m") ? .max : Self.decimal(bytes[...])
+  }
+
+  /// How many lines there are.
+  var lineCount: Int { bytes.reduce(0) { $1 == UInt8(ascii: "\n") ? $0 + 1 : $0 } }
+
+  /// The values of lines "key value", in the order of `keys`; 0 for those that are not there.
+  func values(_ keys: [[UInt8]]) -> [UInt64] {
+    var values = [UInt64](repeating: 0, count: keys.count)
+    var start = 0
+    while start < bytes.count {
+      var space = start
+      while space < bytes.count, bytes[space] != UInt8(ascii: " ") { space += 1 }
+      var end = space
+      while end < bytes.count, bytes[end] != UInt8(ascii: "\n") { end += 1 }
+      for index in keys.indices where keys[index].count == space - start {
+        if keys[index].elementsEqual(bytes[start..<space]) { values[index] = Self.decimal(bytes[space..<end]) }
+      }
+      start = end + 1
+    }
+    return values
+  }
+
+  /// The words of each line.
+  var lines: [[ArraySlice<UInt8>]] {
+    bytes.split(separator: UInt8(ascii: "\n")).map { line in
+      line.split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") || $0 == UInt8(ascii: ":") }
+    }
+  }
+
+  /// The digits of `text`, whatever stands before and between them up to a line's or word's end; what is
+  /// too large stays at the largest.
+  static func decimal(_ text: some Sequence<UInt8>) -> UInt64 {
+    var value: UInt64 = 0
+    for byte in text where (0x30...0x39).contains(byte) {
+      let (tens, much) = value.multipliedReportingOverflow(by: 10)
+      let (sum, more) = tens.addingReportingOverflow(UInt64(byte - 0x30))
+      if much || more { return .max }
+      value = sum
+    }
+    return value
+  }
+
+  /// The value of a word "key=value" among `words`, decimal points left out.
+  static func value(_ key: String, _ words: [ArraySlice<UInt8>]) -> UInt64 {
+    let prefix = Array("\(key)=".utf8)
+    return words.first { $0.starts(with: prefix) }.map { decimal($0.dropFirst(prefix.count)) } ?? 0
+  }
+}
