@@ -61,6 +61,8 @@ let package = Package(
     // Shared by host and guest.
     .target(name: "CLinux"),
     library("LinuxSystem", ["CLinux"]),
+    .target(name: "CNetlink"),
+    library("Netlink", ["CNetlink", "LinuxSystem"]),
     library("GRPCNGHTTP2", ["CLinux", "LinuxSystem", "CNGHTTP2", grpc]),
     .target(name: "AgentProtocol", dependencies: [grpc, grpcProtobuf, protobuf], exclude: ["agent.proto"]),
 
@@ -70,7 +72,8 @@ let package = Package(
     .target(name: "OperatorAPI", dependencies: [grpc, grpcProtobuf, protobuf], exclude: ["operator.proto"]),
     library("BulkheadConfiguration", path: "Sources/Configuration", ["Common", tomlKit]),
     library("Hypervisor", ["Common"]),
-    library("PodNetwork", ["Common", "CLinux", "LinuxSystem"]),
+    library("CNI", ["CLinux", "Common", "LinuxSystem"]),
+    library("PodNetwork", ["CLinux", "CNI", "CNetlink", "Common", "LinuxSystem", "Netlink"]),
     library("HostCgroup", ["Common", "CLinux", "LinuxSystem"]),
     library("PodVolumes", ["Common", "CLinux", "LinuxSystem"]),
     library("ContainerLog", ["Common", "LinuxSystem"]),
@@ -86,8 +89,8 @@ let package = Package(
     library(
       "Pods",
       [
-        "AgentProtocol", "CLinux", "Common", "ContainerLog", "GRPCNGHTTP2", "HostCgroup", "Hypervisor", "Images",
-        "LinuxSystem", "PodNetwork", "PodVolumes", grpc, grpcProtobuf, logging, subprocess, grdb,
+        "AgentProtocol", "CLinux", "CNI", "Common", "ContainerLog", "GRPCNGHTTP2", "HostCgroup", "Hypervisor", "Images",
+        "LinuxSystem", "Netlink", "PodNetwork", "PodVolumes", grpc, grpcProtobuf, logging, subprocess, grdb,
       ]),
     library("Streaming", ["CZlib", "Common", nioCore, nioPosix, nioHTTP1, logging, crypto]),
     library(
@@ -112,7 +115,8 @@ let package = Package(
     library(
       "AgentCore", path: "guest-agent/Sources/AgentCore",
       [
-        "CGuest", "CLinux", "CCap", "CSeccomp", "LinuxSystem", "ContainerInit", "AgentProtocol", "GRPCNGHTTP2", grpc,
+        "CGuest", "CLinux", "CCap", "CSeccomp", "LinuxSystem", "Netlink", "ContainerInit", "AgentProtocol",
+        "GRPCNGHTTP2", grpc,
       ]),
     .executableTarget(
       name: "bulkhead-agent", dependencies: ["AgentCore", "ContainerInit"],
@@ -123,8 +127,7 @@ let package = Package(
       name: "bulkheadd",
       dependencies: [
         "BulkheadConfiguration", "CLinux", "CRIServer", "Common", "GRPCNGHTTP2", "HostCgroup", "Hypervisor", "Images",
-        "LibvirtHypervisor",
-        "LinuxSystem", "Pods", grpc, logging, argumentParser,
+        "LibvirtHypervisor", "LinuxSystem", "PodNetwork", "Pods", grpc, logging, argumentParser,
       ], swiftSettings: ours),
     .executableTarget(name: "bulkheadctl", dependencies: ["BulkheadCLI", "ContainerLog"], swiftSettings: ours),
     .executableTarget(
@@ -146,7 +149,9 @@ let package = Package(
       "AgentCoreTests", path: "guest-agent/Tests/AgentCoreTests",
       ["AgentCore", "AgentProtocol", "ContainerInit", "CLinux", grpc, protobuf]),
     tests("CommonTests", ["Common"]),
-    tests("PodNetworkTests", ["PodNetwork"]),
+    tests("CNITests", ["CNI", "Common"]),
+    tests("NetlinkTests", ["Netlink", "LinuxSystem"]),
+    tests("PodNetworkTests", ["CNI", "Common", "Netlink", "PodNetwork"]),
     tests("PodVolumesTests", ["CLinux", "Common", "LinuxSystem", "PodVolumes"]),
     tests("HostCgroupTests", ["Common", "HostCgroup"]),
     tests("ConfigurationTests", ["BulkheadConfiguration"]),

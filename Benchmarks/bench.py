@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Tests" / "EndToEnd"))
 
 import memory  # noqa: E402
+import network  # noqa: E402
 import pulls  # noqa: E402
 import stats  # noqa: E402
 from bare_qemu import BareMachine, kernel_command_line  # noqa: E402
@@ -39,13 +40,18 @@ def timed(samples: Samples, call):
     return result
 
 
-def measure_boot(node: Node) -> Samples:
+def bare_machine(node: Node) -> dict:
+    """What a machine like a pod's is started by hand with."""
     with node.pod() as pod:
         seen = node.inspect(pod.id).vm
         append = kernel_command_line(seen.qemu_pid)
+    return dict(append=append, accelerator=seen.accelerator, memory=seen.memory_bytes, vcpus=seen.vcpus)
+
+
+def measure_boot(bare: dict) -> Samples:
     boot = Samples("boot: bare QEMU, from exec to the agent's answer", "ms")
     for _ in range(ROUNDS):
-        with BareMachine(append, seen.accelerator, seen.memory_bytes, seen.vcpus) as machine:
+        with BareMachine(**bare) as machine:
             boot.add(machine.seconds_to_answer())
     return boot
 
@@ -114,13 +120,16 @@ def main():
             figures.accelerator = node.operator.Version().accelerator
 
             say(f"Boot, {ROUNDS} rounds of bare QEMU")
-            figures.unit = measure_boot(node)
+            bare = bare_machine(node)
+            figures.unit = measure_boot(bare)
             say("Version, 2000 calls")
             figures.version(measure_version(node))
             say(f"Pods, {ROUNDS} rounds")
             figures.pods(measure_pods(node, image))
             say("Stats")
             figures.pods(stats.measure(node, image))
+            say(f"Network, {ROUNDS} rounds")
+            figures.network(network.measure(node.cri_api, node.operator_api, where / "layout", where, ROUNDS, bare))
             say("Memory")
             figures.returned(stats.measure_returned(node, image))
             figures.memory(memory.measure(node, image))

@@ -69,6 +69,20 @@ class Figures:
             self.add(one.name, one.unit, p50, BARS_IN_BOOTS.get(key), ratio=p50 / boot, bar_unit="boot",
                      summary=one.summary())  # fmt: skip
 
+    def network(self, measured: dict):
+        """The bar of a start: 1.1 of the slower of the two that it has side by side, and 0.05 boot."""
+        for key in ("without", "add"):
+            self.add(measured[key].name, "ms", measured[key].percentile(50), summary=measured[key].summary())
+        slower = max(measured[key].percentile(50) for key in ("without", "add"))
+        bar = round(1.1 * slower + 0.05 * self.unit.percentile(50), 1)
+        run = measured["run"]
+        self.add(run.name, "ms", run.percentile(50), bar, summary=run.summary())
+        for name in ("pod to host", "host to pod"):
+            speeds = measured[name]
+            self.add(f"TCP, {name}: QEMU and tap by hand", "MB/s", speeds["bare"])
+            self.add(f"TCP, {name}", "MB/s", speeds["pod"], 0.95, at_most=False,
+                     ratio=speeds["pod"] / speeds["bare"], bar_unit="of by hand")  # fmt: skip
+
     def pull(self, measured: dict):
         self.add("gunzip of the same layers, one after the other", "MB/s", measured["gunzip"])
         self.add("Pull and convert, unpacked bytes", "MB/s", measured["pull"], 0.8, at_most=False,

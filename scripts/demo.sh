@@ -70,6 +70,8 @@ kernel = "$root/build/guest/vmlinux"
 boot_image = "$root/build/guest/boot.erofs"
 [images]
 certs_dir = "$base/certs.d"
+[network]
+required = false
 [libexec]
 vsock = "$root/build/bin/bulkhead-vsock"
 unpack = "$root/build/bin/bulkhead-unpack"

@@ -206,6 +206,98 @@ public nonisolated struct Bulkhead_Agent_V1_CreateSandboxRequest: Sendable {
   /// Size of the pod's /dev/shm, bytes; 0: 64 MiB.
   public var shmBytes: UInt64 = 0
 
+  /// The guest's network cards, the pod's main one first; what is not named stays down.
+  public var interfaces: [Bulkhead_Agent_V1_NetworkInterface] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+/// A network card of the guest, and what it is to become. Addresses are 4 or 16 bytes, hardware addresses 6.
+public nonisolated struct Bulkhead_Agent_V1_NetworkInterface: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// What it is found by: the address that it booted with.
+  public var bootHardwareAddress: Data = Data()
+
+  public var name: String = String()
+
+  public var hardwareAddress: Data = Data()
+
+  public var mtu: UInt32 = 0
+
+  public var addresses: [Bulkhead_Agent_V1_NetworkAddress] = []
+
+  /// All of them: the guest makes none by itself but fe80::/64.
+  public var routes: [Bulkhead_Agent_V1_NetworkRoute] = []
+
+  public var neighbours: [Bulkhead_Agent_V1_NetworkNeighbour] = []
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Bulkhead_Agent_V1_NetworkAddress: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var address: Data = Data()
+
+  public var prefixLength: UInt32 = 0
+
+  /// RT_SCOPE_*
+  public var scope: UInt32 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Bulkhead_Agent_V1_NetworkRoute: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var destination: Data = Data()
+
+  public var prefixLength: UInt32 = 0
+
+  /// Empty: on the link itself.
+  public var gateway: Data = Data()
+
+  /// Empty: the kernel's choice.
+  public var source: Data = Data()
+
+  public var scope: UInt32 = 0
+
+  /// 0: the kernel's default.
+  public var priority: UInt32 = 0
+
+  public var mtu: UInt32 = 0
+
+  public var advertisedMss: UInt32 = 0
+
+  public var onLink: Bool = false
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
+}
+
+public nonisolated struct Bulkhead_Agent_V1_NetworkNeighbour: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var address: Data = Data()
+
+  public var hardwareAddress: Data = Data()
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -1805,7 +1897,7 @@ nonisolated extension Bulkhead_Agent_V1_HealthResponse: SwiftProtobuf.Message, S
 
 nonisolated extension Bulkhead_Agent_V1_CreateSandboxRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".CreateSandboxRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hostname\0\u{3}resolv_conf\0\u{3}realtime_nanoseconds\0\u{1}sysctls\0\u{3}scratch_serial\0\u{3}shm_bytes\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}hostname\0\u{3}resolv_conf\0\u{3}realtime_nanoseconds\0\u{1}sysctls\0\u{3}scratch_serial\0\u{3}shm_bytes\0\u{2}\u{e}interfaces\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1819,6 +1911,7 @@ nonisolated extension Bulkhead_Agent_V1_CreateSandboxRequest: SwiftProtobuf.Mess
       case 4: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.sysctls) }()
       case 5: try { try decoder.decodeSingularStringField(value: &self.scratchSerial) }()
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.shmBytes) }()
+      case 20: try { try decoder.decodeRepeatedMessageField(value: &self.interfaces) }()
       default: break
       }
     }
@@ -1843,6 +1936,9 @@ nonisolated extension Bulkhead_Agent_V1_CreateSandboxRequest: SwiftProtobuf.Mess
     if self.shmBytes != 0 {
       try visitor.visitSingularUInt64Field(value: self.shmBytes, fieldNumber: 6)
     }
+    if !self.interfaces.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.interfaces, fieldNumber: 20)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -1853,6 +1949,212 @@ nonisolated extension Bulkhead_Agent_V1_CreateSandboxRequest: SwiftProtobuf.Mess
     if lhs.sysctls != rhs.sysctls {return false}
     if lhs.scratchSerial != rhs.scratchSerial {return false}
     if lhs.shmBytes != rhs.shmBytes {return false}
+    if lhs.interfaces != rhs.interfaces {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bulkhead_Agent_V1_NetworkInterface: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".NetworkInterface"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}boot_hardware_address\0\u{1}name\0\u{3}hardware_address\0\u{1}mtu\0\u{1}addresses\0\u{1}routes\0\u{1}neighbours\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.bootHardwareAddress) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.hardwareAddress) }()
+      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.mtu) }()
+      case 5: try { try decoder.decodeRepeatedMessageField(value: &self.addresses) }()
+      case 6: try { try decoder.decodeRepeatedMessageField(value: &self.routes) }()
+      case 7: try { try decoder.decodeRepeatedMessageField(value: &self.neighbours) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.bootHardwareAddress.isEmpty {
+      try visitor.visitSingularBytesField(value: self.bootHardwareAddress, fieldNumber: 1)
+    }
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 2)
+    }
+    if !self.hardwareAddress.isEmpty {
+      try visitor.visitSingularBytesField(value: self.hardwareAddress, fieldNumber: 3)
+    }
+    if self.mtu != 0 {
+      try visitor.visitSingularUInt32Field(value: self.mtu, fieldNumber: 4)
+    }
+    if !self.addresses.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.addresses, fieldNumber: 5)
+    }
+    if !self.routes.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.routes, fieldNumber: 6)
+    }
+    if !self.neighbours.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.neighbours, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Bulkhead_Agent_V1_NetworkInterface, rhs: Bulkhead_Agent_V1_NetworkInterface) -> Bool {
+    if lhs.bootHardwareAddress != rhs.bootHardwareAddress {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.hardwareAddress != rhs.hardwareAddress {return false}
+    if lhs.mtu != rhs.mtu {return false}
+    if lhs.addresses != rhs.addresses {return false}
+    if lhs.routes != rhs.routes {return false}
+    if lhs.neighbours != rhs.neighbours {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bulkhead_Agent_V1_NetworkAddress: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".NetworkAddress"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{3}prefix_length\0\u{1}scope\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.address) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.prefixLength) }()
+      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.scope) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.address.isEmpty {
+      try visitor.visitSingularBytesField(value: self.address, fieldNumber: 1)
+    }
+    if self.prefixLength != 0 {
+      try visitor.visitSingularUInt32Field(value: self.prefixLength, fieldNumber: 2)
+    }
+    if self.scope != 0 {
+      try visitor.visitSingularUInt32Field(value: self.scope, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Bulkhead_Agent_V1_NetworkAddress, rhs: Bulkhead_Agent_V1_NetworkAddress) -> Bool {
+    if lhs.address != rhs.address {return false}
+    if lhs.prefixLength != rhs.prefixLength {return false}
+    if lhs.scope != rhs.scope {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bulkhead_Agent_V1_NetworkRoute: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".NetworkRoute"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}destination\0\u{3}prefix_length\0\u{1}gateway\0\u{1}source\0\u{1}scope\0\u{1}priority\0\u{1}mtu\0\u{3}advertised_mss\0\u{3}on_link\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.destination) }()
+      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.prefixLength) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.gateway) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.source) }()
+      case 5: try { try decoder.decodeSingularUInt32Field(value: &self.scope) }()
+      case 6: try { try decoder.decodeSingularUInt32Field(value: &self.priority) }()
+      case 7: try { try decoder.decodeSingularUInt32Field(value: &self.mtu) }()
+      case 8: try { try decoder.decodeSingularUInt32Field(value: &self.advertisedMss) }()
+      case 9: try { try decoder.decodeSingularBoolField(value: &self.onLink) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.destination.isEmpty {
+      try visitor.visitSingularBytesField(value: self.destination, fieldNumber: 1)
+    }
+    if self.prefixLength != 0 {
+      try visitor.visitSingularUInt32Field(value: self.prefixLength, fieldNumber: 2)
+    }
+    if !self.gateway.isEmpty {
+      try visitor.visitSingularBytesField(value: self.gateway, fieldNumber: 3)
+    }
+    if !self.source.isEmpty {
+      try visitor.visitSingularBytesField(value: self.source, fieldNumber: 4)
+    }
+    if self.scope != 0 {
+      try visitor.visitSingularUInt32Field(value: self.scope, fieldNumber: 5)
+    }
+    if self.priority != 0 {
+      try visitor.visitSingularUInt32Field(value: self.priority, fieldNumber: 6)
+    }
+    if self.mtu != 0 {
+      try visitor.visitSingularUInt32Field(value: self.mtu, fieldNumber: 7)
+    }
+    if self.advertisedMss != 0 {
+      try visitor.visitSingularUInt32Field(value: self.advertisedMss, fieldNumber: 8)
+    }
+    if self.onLink != false {
+      try visitor.visitSingularBoolField(value: self.onLink, fieldNumber: 9)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Bulkhead_Agent_V1_NetworkRoute, rhs: Bulkhead_Agent_V1_NetworkRoute) -> Bool {
+    if lhs.destination != rhs.destination {return false}
+    if lhs.prefixLength != rhs.prefixLength {return false}
+    if lhs.gateway != rhs.gateway {return false}
+    if lhs.source != rhs.source {return false}
+    if lhs.scope != rhs.scope {return false}
+    if lhs.priority != rhs.priority {return false}
+    if lhs.mtu != rhs.mtu {return false}
+    if lhs.advertisedMss != rhs.advertisedMss {return false}
+    if lhs.onLink != rhs.onLink {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bulkhead_Agent_V1_NetworkNeighbour: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".NetworkNeighbour"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}address\0\u{3}hardware_address\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.address) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.hardwareAddress) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.address.isEmpty {
+      try visitor.visitSingularBytesField(value: self.address, fieldNumber: 1)
+    }
+    if !self.hardwareAddress.isEmpty {
+      try visitor.visitSingularBytesField(value: self.hardwareAddress, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Bulkhead_Agent_V1_NetworkNeighbour, rhs: Bulkhead_Agent_V1_NetworkNeighbour) -> Bool {
+    if lhs.address != rhs.address {return false}
+    if lhs.hardwareAddress != rhs.hardwareAddress {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -27,7 +27,7 @@ func podSpec(_ request: Runtime_V1_RunPodSandboxRequest) throws(BulkheadError) -
     resources: try podResources(
       config.linux.hasResources ? config.linux.resources : nil,
       overhead: config.linux.hasOverhead ? config.linux.overhead : nil),
-    pidMode: try pidMode(options), ipcMode: try ipcMode(options))
+    pidMode: try pidMode(options), ipcMode: try ipcMode(options), network: try podNetwork(config))
 }
 
 private func refuseWhatAMachineCannotGive(_ config: Runtime_V1_PodSandboxConfig) throws(BulkheadError) {
@@ -123,7 +123,10 @@ extension Runtime_V1_PodSandboxStatus {
     metadata = .init(pod.spec.metadata)
     state = pod.state == .ready ? .sandboxReady : .sandboxNotready
     createdAt = pod.createdAt
-    network = .init()
+    network = .with {
+      $0.ip = pod.addresses.first ?? ""
+      $0.additionalIps = pod.addresses.dropFirst().map { address in .with { $0.ip = address } }
+    }
     linux.namespaces.options = .init(pod.spec)
     labels = pod.spec.labels
     annotations = pod.spec.annotations

@@ -20,11 +20,11 @@ public struct RuntimeIdentity: Sendable {
   /// What stats name as the file system of containers' writable layers; ImageFsInfo names the same.
   public var scratchDirectory: String
   /// Whether pods can be given a network, and if not why.
-  public var network: @Sendable () -> RuntimeNetworkStatus
+  public var network: @Sendable () async -> RuntimeNetworkStatus
 
   public init(
     version: String, info: [String: String], cgroupDriver: CgroupDriver, scratchDirectory: String,
-    network: @escaping @Sendable () -> RuntimeNetworkStatus
+    network: @escaping @Sendable () async -> RuntimeNetworkStatus
   ) {
     self.version = version
     self.info = info
@@ -71,7 +71,7 @@ public struct RuntimeService: Runtime_V1_RuntimeService.SimpleServiceProtocol {
   public func status(
     request: Runtime_V1_StatusRequest, context: ServerContext
   ) async throws -> Runtime_V1_StatusResponse {
-    let network = identity.network()
+    let network = await identity.network()
     return try .with {
       $0.status.conditions = [
         .with {

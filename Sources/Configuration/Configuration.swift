@@ -60,7 +60,11 @@ public struct Configuration: Sendable, Equatable {
 
   public struct Network: Sendable, Equatable {
     public var cniConfigurationDirectory = "/etc/cni/net.d"
-    public var cniBinaryDirectories = ["/opt/cni/bin"]
+    public var cniBinaryDirectories = ["/opt/cni/bin", "/usr/lib/cni"]
+    public var required = true
+    public var maximumNetworks = 1
+    public var pluginTimeout = Duration.seconds(30)
+    public var addressAnnotations = false
   }
 
   public struct Container: Sendable, Equatable {

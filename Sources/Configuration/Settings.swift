@@ -32,10 +32,24 @@ extension Setting {
   private static let network: [Setting] = [
     .value(
       "network", "cni_conf_dir", \.network.cniConfigurationDirectory, .path(),
-      "Where CNI's configuration lies. Kept for the release that brings pod networks: CNI plugins are not run yet."),
+      "Where CNI's configuration lies: .conflist, .conf and .json files, used in the order of their names and read "
+        + "anew for each pod. A file that is not valid is named by Status, and the next one used."),
     .value(
       "network", "cni_bin_dir", \.network.cniBinaryDirectories, .paths(),
-      "Where CNI plugins lie, searched in this order. Not used yet either."),
+      "Where CNI plugins lie, searched in this order."),
+    .value(
+      "network", "required", \.network.required, .flag(),
+      "Whether a pod is refused while there is no CNI configuration. If not, it then has a loopback interface only."),
+    .value(
+      "network", "max_networks", \.network.maximumNetworks, .integer(1...8),
+      "How many of the configured networks a pod is attached to: the first as eth0, the second as eth1, ..."),
+    .value(
+      "network", "plugin_timeout", \.network.pluginTimeout, .duration(1000...600_000),
+      "A CNI plugin that has not ended by then is killed, and the pod's start or stop fails."),
+    .value(
+      "network", "address_annotations", \.network.addressAnnotations, .flag(),
+      "Whether pods may choose their addresses: the annotations network.bulkhead.dev/ips, mac, aliases and "
+        + "infiniband-guid are then given to plugins that declare these capabilities."),
   ]
 
   private static let container: [Setting] = [

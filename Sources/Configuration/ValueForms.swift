@@ -32,6 +32,16 @@ extension ValueForm where Value == [String] {
   }
 }
 
+extension ValueForm where Value == Bool {
+  static func flag() -> ValueForm {
+    ValueForm(
+      read: { (node) throws(BadValue) in
+        guard let flag = node.bool else { throw BadValue("expected true or false, not \(described(node))") }
+        return flag
+      }, write: { "\($0)" })
+  }
+}
+
 extension ValueForm where Value: FixedWidthInteger {
   static func integer(_ range: ClosedRange<Int64>) -> ValueForm {
     ValueForm(

@@ -104,7 +104,8 @@ public struct MachineDescription: Sendable {
   }
 }
 
-/// A network interface of a machine, over a tap device that the caller made for the machine's user.
+/// A network interface of a machine, over a tap device that the caller made for the machine's user: with several
+/// queues if the machine has several processors.
 public struct MachineInterface: Sendable, Equatable {
   /// At most 15 characters of [a-zA-Z0-9_.-].
   public var tap: String

@@ -69,7 +69,7 @@ extension Domain {
       bootDisk,
     ]
     children += disks.map(\.element)
-    children += interfaces.enumerated().map { Self.interface($1, slot: PCISlot.firstInterface.rawValue + $0) }
+    children += interfaces.enumerated().map { interface($1, slot: PCISlot.firstInterface.rawValue + $0) }
     children.append(
       // Appended to, so that the daemon can cut the file while QEMU has it open.
       XMLTag(
@@ -107,17 +107,16 @@ extension Domain {
       ])
   }
 
-  /// The tap exists already in the namespace that QEMU is started in.
-  private static func interface(_ interface: MachineInterface, slot: Int) -> XMLTag {
-    XMLTag(
-      "interface", ["type": "ethernet"],
-      [
-        XMLTag("mac", ["address": interface.macAddress]),
-        XMLTag("target", ["dev": interface.tap, "managed": "no"]),
-        XMLTag("model", ["type": "virtio"]),
-        XMLTag("rom", ["enabled": "no"]),
-        pci(slot),
-      ])
+  /// The tap exists already in the namespace that QEMU is started in, with a queue for each processor.
+  private func interface(_ interface: MachineInterface, slot: Int) -> XMLTag {
+    var children = [
+      XMLTag("mac", ["address": interface.macAddress]),
+      XMLTag("target", ["dev": interface.tap, "managed": "no"]),
+      XMLTag("model", ["type": "virtio"]),
+    ]
+    if vcpus > 1 { children.append(XMLTag("driver", ["queues": "\(min(vcpus, 8))"])) }
+    children += [XMLTag("rom", ["enabled": "no"]), Self.pci(slot)]
+    return XMLTag("interface", ["type": "ethernet"], children)
   }
 
   /// libvirt has no vhost-user-vsock of its own.

@@ -31,6 +31,8 @@ struct GuestPlatform: Sendable {
     words.append("rcupdate.rcu_expedited=1")
     // Nothing is a module; see kernel-config/00-base.config.
     words.append("sysctl.kernel.modules_disabled=1")
+    // The kernel's dummy driver would make an interface that no pod asked for.
+    words.append("dummy.numdummies=0")
     // TCG's translated code is not what the mitigations are for.
     if accelerator == .tcg { words.append("mitigations=off") }
     return words.joined(separator: " ")

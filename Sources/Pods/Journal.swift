@@ -10,6 +10,8 @@ enum PodResource: Codable, Equatable, Sendable {
   /// The pod's directory of volatile files: /run/bulkhead/pods/ID.
   case runDirectory(path: String)
   case networkNamespace(path: String)
+  /// What CNI plugins have made for it, as the directory at `path` says.
+  case networkAttachments(path: String)
   case scratchDisk(path: String)
   /// On the host, for the machine's processes.
   case cgroup(path: CgroupPath)
@@ -31,6 +33,8 @@ struct PodRecord: Codable, Sendable {
   var memoryBytes: UInt64
   var uid: UInt32
   var secret: String
+  /// On the pod's first network, the main one first; nil or empty: it has none.
+  var addresses: [String]?
 }
 
 /// A container as the database keeps it.

@@ -3,6 +3,7 @@ import Hypervisor
 import Images
 import LinuxSystem
 import Logging
+import PodNetwork
 
 /// What every pod of this node shares. Made once by the daemon.
 public struct NodeServices: Sendable {
@@ -13,6 +14,7 @@ public struct NodeServices: Sendable {
   let journal: Journal
   let snapshot: SnapshotStore
   let scratch: ScratchDisks
+  let network: NodeNetwork
   /// Waits for the streams of forwarded ports.
   let reactor: Reactor
 }
@@ -40,6 +42,8 @@ public struct PodsConfiguration: Sendable {
   public var logLineMaximum: Int
   /// Whether mounts that should propagate both ways are made as if from the host to the container alone.
   public var lowersBidirectionalMounts = false
+  /// Whether pods may choose addresses by annotations (NetworkAnnotation).
+  public var addressAnnotations = false
 
   public init(
     stateDirectory: String, runDirectory: String, bootTimeout: Duration, scratchSize: ByteCount, defaultVCPUs: Int,
@@ -64,5 +68,6 @@ public struct PodsConfiguration: Sendable {
   func podDirectory(_ id: PodID) -> String { "\(runDirectory)/pods/\(id)" }
   func shareDirectory(_ id: PodID) -> String { "\(runDirectory)/shares/\(id)" }
   func networkNamespace(_ id: PodID) -> String { "\(runDirectory)/netns/\(id)" }
+  func attachments(_ id: PodID) -> String { "\(stateDirectory)/networks/\(id)" }
   func scratchDisk(_ id: PodID) -> String { "\(stateDirectory)/scratch/\(id).img" }
 }

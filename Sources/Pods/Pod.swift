@@ -76,7 +76,7 @@ actor Pod {
       PodStatus(
         id: id, spec: record.spec, state: record.state, reason: record.reason, createdAt: record.createdAt,
         phases: record.phases, vcpus: record.vcpus, memory: ByteCount(bytes: record.memoryBytes), uid: record.uid,
-        networkNamespace: services.configuration.networkNamespace(id)))
+        networkNamespace: services.configuration.networkNamespace(id), addresses: record.addresses ?? []))
   }
 
   func running() throws(BulkheadError) -> Running {
@@ -97,10 +97,9 @@ actor Pod {
     do {
       try await services.journal.begin(id, record, resources: resources)
       publish(record)
-      let machine = try await startMachine(clock)
-      let agent = AgentConnection(machine: machine, secret: record.secret, podName: record.spec.metadata.displayName)
-      do { try await settle(machine, agent, clock) } catch {
-        await agent.close()
+      let (booted, network) = try await start(clock)
+      do { try await settle(booted, network, clock) } catch {
+        await booted.agent.close()
         throw error
       }
     } catch {
@@ -111,26 +110,7 @@ actor Pod {
     }
   }
 
-  private func startMachine(_ clock: PhaseClock) async throws -> any VirtualMachine {
-    let configuration = services.configuration
-    try makeDirectories(configuration.podDirectory(id), mode: 0o700)
-    async let scratch: Void = clock.measure("scratch disk") { [self, record, services] in
-      try await services.scratch.create(at: configuration.scratchDisk(id), owner: record.uid)
-    }
-    async let namespace: Void = clock.measure("network namespace") { [id] in
-      try await NetworkNamespace.create(at: configuration.networkNamespace(id))
-    }
-    async let cgroup: Void = makeCgroup()
-    _ = try await (scratch, namespace, cgroup)
-    let description = machineDescription()
-    return try await clock.measure("vm start") { [self, services] in
-      let machine = try await services.hypervisor.start(description)
-      try await confine(machine)
-      return machine
-    }
-  }
-
-  private func machineDescription() -> MachineDescription {
+  func machineDescription(cards: Int) -> MachineDescription {
     let configuration = services.configuration
     let scratch = MachineDisk(
       serial: Self.scratchSerial,
@@ -138,19 +118,18 @@ actor Pod {
     return MachineDescription(
       id: id, displayName: record.spec.metadata.displayName, vcpus: record.vcpus,
       memory: ByteCount(bytes: record.memoryBytes), uid: record.uid, gid: record.uid,
-      networkNamespace: configuration.networkNamespace(id), secret: record.secret, disks: [scratch])
+      networkNamespace: configuration.networkNamespace(id), secret: record.secret, disks: [scratch],
+      interfaces: machineInterfaces(cards))
   }
 
   private static let scratchSerial = "scratch"
 
-  private func settle(_ machine: any VirtualMachine, _ agent: AgentConnection, _ clock: PhaseClock) async throws {
-    let limit = services.configuration.bootTimeout
-    try await stoppingEarly(machine) {
-      let health = try await clock.measure("guest boot") { try await agent.waitUntilServing(limit: limit) }
-      await self.note(health)
-      let request = await self.sandboxRequest()
+  private func settle(_ booted: Booted, _ network: PodNetworkSetup, _ clock: PhaseClock) async throws {
+    agentVersion = printable(booted.health.agentVersion, limit: 64)
+    let request = sandboxRequest(network)
+    try await stoppingEarly(booted.machine) {
       _ = try await clock.measure("create sandbox") {
-        try await agent.call("set up the guest", request, deadline: .seconds(30)) {
+        try await booted.agent.call("set up the guest", request, deadline: .seconds(30)) {
           try await $0.createSandbox(request: $1, options: $2)
         }
       }
@@ -158,24 +137,26 @@ actor Pod {
     try Task.checkCancellation()
     record.state = .ready
     record.phases = await clock.phases
+    record.addresses = network.addresses
     try await services.journal.update(id, record)
-    adopt(machine, agent)
+    adopt(booted.machine, booted.agent)
     logger.info(
       "pod ready", metadata: ["phases": "\(record.phases.map { "\($0.name) \($0.durationMicroseconds / 1000) ms" })"])
   }
 
   /// Runs `body`, but gives up at once when the machine stops meanwhile.
-  private nonisolated func stoppingEarly(
-    _ machine: any VirtualMachine, _ body: @escaping @Sendable () async throws -> Void
-  ) async throws {
-    try await withThrowingTaskGroup(of: Void.self) { group in
+  nonisolated func stoppingEarly<Result: Sendable>(
+    _ machine: any VirtualMachine, _ body: @escaping @Sendable () async throws -> Result
+  ) async throws -> Result {
+    try await withThrowingTaskGroup(of: Result.self) { group in
       group.addTask { try await body() }
       group.addTask {
         guard let exit = await machine.waitUntilStopped() else { throw CancellationError() }
         throw BulkheadError(.internalError, "its virtual machine stopped while booting: \(exit.explanation)")
       }
       defer { group.cancelAll() }
-      try await group.next()
+      guard let result = try await group.next() else { throw CancellationError() }
+      return result
     }
   }
 
@@ -183,13 +164,14 @@ actor Pod {
     agentVersion = printable(health.agentVersion, limit: 64)
   }
 
-  private func sandboxRequest() -> Bulkhead_Agent_V1_CreateSandboxRequest {
+  private func sandboxRequest(_ network: PodNetworkSetup) -> Bulkhead_Agent_V1_CreateSandboxRequest {
     let spec = record.spec
     return .with {
       $0.hostname = spec.hostname
       if let resolvConf = spec.resolvConf { $0.resolvConf = Data(resolvConf.utf8) }
       $0.realtimeNanoseconds = now()
-      $0.sysctls = spec.sysctls
+      $0.sysctls = network.sysctls.merging(spec.sysctls) { $1 }
+      $0.interfaces = networkInterfaces(network)
       $0.scratchSerial = Self.scratchSerial
     }
   }
@@ -261,6 +243,7 @@ actor Pod {
     case .scratchDisk(let path): try services.scratch.delete(at: path)
     case .networkNamespace(let path): try await NetworkNamespace.delete(at: path)
     case .cgroup(let path): try await onDedicatedThread { try PodCgroup(path).remove() }
+    case .networkAttachments(let path): try await services.network.detach(record: path)
     case .runDirectory(let path): try removeFlatDirectory(path)
     case .share(let path): try await onDedicatedThread { try ShareDirectory(path: path).remove() }
     case .volume(let share, let entry):
@@ -389,6 +372,7 @@ actor Pod {
         try await $0.listContainers(request: $1, options: $2)
       }
       adopt(machine, agent)
+      await checkNetwork()
       await reconcile(known.containers, agent)
     } catch {
       await agent.close()

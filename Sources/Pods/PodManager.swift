@@ -4,6 +4,7 @@ import Hypervisor
 import Images
 import LinuxSystem
 import Logging
+import PodNetwork
 
 /// The pods of this node: the core that the CRI server and the operator's service call.
 ///
@@ -18,10 +19,12 @@ public actor PodManager {
 
   /// Opens the state database and makes the directories. Nothing is recovered yet: `recover`.
   public init(
-    configuration: PodsConfiguration, hypervisor: any Hypervisor, images: ImageStore, logger: Logger
+    configuration: PodsConfiguration, hypervisor: any Hypervisor, images: ImageStore, network: NodeNetwork,
+    logger: Logger
   ) throws {
     for (path, mode) in [
       (configuration.stateDirectory, 0o711), ("\(configuration.stateDirectory)/scratch", 0o711),
+      ("\(configuration.stateDirectory)/networks", 0o700),
       (configuration.runDirectory, 0o711), ("\(configuration.runDirectory)/pods", 0o700),
       ("\(configuration.runDirectory)/netns", 0o700), ("\(configuration.runDirectory)/shares", 0o700),
     ] as [(String, UInt32)] {
@@ -32,7 +35,7 @@ public actor PodManager {
       journal: try Journal(path: "\(configuration.stateDirectory)/state.db"), snapshot: SnapshotStore(),
       scratch: ScratchDisks(
         directory: "\(configuration.stateDirectory)/scratch", size: configuration.scratchSize),
-      reactor: try Reactor.started())
+      network: network, reactor: try Reactor.started())
   }
 
   /// Takes up what a former daemon left: pods that run are adopted, everything else is released. Returns
@@ -58,6 +61,7 @@ public actor PodManager {
     }
     try await services.images.finishRecovery()
     try await releaseStrangers()
+    await collectNetworkGarbage()
     _ = try await services.scratch.templatePath()
   }
 
@@ -79,6 +83,13 @@ public actor PodManager {
     }
   }
 
+  private func collectNetworkGarbage() async {
+    let known = pods.keys.map(services.configuration.attachments)
+    for complaint in await services.network.collectGarbage(except: known) {
+      services.logger.warning("CNI garbage collection failed", metadata: ["error": "\(complaint)"])
+    }
+  }
+
   // MARK: - Pods
 
   /// Starts a pod. Throws `alreadyExists` while another pod has the same metadata.
@@ -94,6 +105,7 @@ public actor PodManager {
     var resources: [PodResource] = [
       .runDirectory(path: configuration.podDirectory(id)),
       .networkNamespace(path: configuration.networkNamespace(id)),
+      .networkAttachments(path: configuration.attachments(id)),
       .scratchDisk(path: configuration.scratchDisk(id)),
     ]
     if !spec.cgroupParent.isEmpty {

@@ -35,11 +35,14 @@ public struct PodSpec: Sendable, Codable, Equatable {
   /// The PID namespace that containers get unless they say otherwise; shown in status.
   public var pidMode: PIDMode
   public var ipcMode: IPCMode
+  /// Nil: nothing in particular.
+  public var network: PodNetworkSpec?
 
   public init(
     metadata: Metadata, runtimeHandler: String, hostname: String, logDirectory: String, resolvConf: String?,
     labels: [String: String], annotations: [String: String], sysctls: [String: String],
-    cgroupParent: String, resources: PodResources?, pidMode: PIDMode, ipcMode: IPCMode
+    cgroupParent: String, resources: PodResources?, pidMode: PIDMode, ipcMode: IPCMode,
+    network: PodNetworkSpec? = nil
   ) {
     self.metadata = metadata
     self.runtimeHandler = runtimeHandler
@@ -53,6 +56,7 @@ public struct PodSpec: Sendable, Codable, Equatable {
     self.resources = resources
     self.pidMode = pidMode
     self.ipcMode = ipcMode
+    self.network = network
   }
 }
 

@@ -77,6 +77,8 @@ public struct PodStatus: Sendable {
   public var memory: ByteCount
   public var uid: UInt32
   public var networkNamespace: String
+  /// On the pod's first network, the main one first.
+  public var addresses: [String]
 }
 
 /// A container at one moment, for readers; never waits for anything.

@@ -36,6 +36,7 @@ extension Daemon {
       rlimits: settings.container.resourceLimits.map { ("RLIMIT_\($0.name.uppercased())", $0.soft, $0.hard) },
       logLineMaximum: Int(settings.container.logLineMax.bytes))
     configuration.lowersBidirectionalMounts = settings.container.bidirectionalMounts == .hostToContainer
+    configuration.addressAnnotations = settings.network.addressAnnotations
     return configuration
   }
 

@@ -9,6 +9,7 @@ import Images
 import LibvirtHypervisor
 import LinuxSystem
 import Logging
+import PodNetwork
 import Pods
 
 /// Puts the parts together and serves until a signal ends it. Pods are left running.
@@ -22,10 +23,11 @@ struct Daemon {
     try makeDirectories(settings.daemon.runDirectory, mode: 0o711)
     let hypervisor = try await openHypervisor()
     let images = try await openImages()
+    let network = NodeNetwork(networkSettings())
     let pods = try PodManager(
-      configuration: podsConfiguration(), hypervisor: hypervisor, images: images, logger: logger)
+      configuration: podsConfiguration(), hypervisor: hypervisor, images: images, network: network, logger: logger)
     try await pods.recover()
-    try await serve(pods, images, hypervisor)
+    try await serve(pods, images, hypervisor, network)
   }
 
   private func openHypervisor() async throws -> LibvirtHypervisor {
@@ -47,11 +49,13 @@ struct Daemon {
     return images
   }
 
-  private func serve(_ pods: PodManager, _ images: ImageStore, _ hypervisor: LibvirtHypervisor) async throws {
+  private func serve(
+    _ pods: PodManager, _ images: ImageStore, _ hypervisor: LibvirtHypervisor, _ network: NodeNetwork
+  ) async throws {
     let transport = try NGHTTP2ServerTransport(listeners: [.unix(path: settings.socket, mode: 0o600)])
     let idleMemory = IdleMemory()
     let server = GRPCServer(
-      transport: transport, services: services(pods, images, hypervisor),
+      transport: transport, services: services(pods, images, hypervisor, network),
       interceptors: [idleMemory, CallInterceptor(logger: logger)])
     let logger = logger
     try await withThrowingTaskGroup(of: Void.self) { group in
@@ -79,7 +83,7 @@ struct Daemon {
   private static let longestShutdown: Duration = .seconds(5)
 
   private func services(
-    _ pods: PodManager, _ images: ImageStore, _ hypervisor: LibvirtHypervisor
+    _ pods: PodManager, _ images: ImageStore, _ hypervisor: LibvirtHypervisor, _ network: NodeNetwork
   ) -> [any RegistrableRPCService] {
     let acceleration = hypervisor.acceleration
     let info = [
@@ -91,7 +95,8 @@ struct Daemon {
         pods: pods,
         identity: RuntimeIdentity(
           version: bulkheadVersion, info: info, cgroupDriver: cgroupDriver,
-          scratchDirectory: "\(settings.daemon.stateDirectory)/scratch", network: networkStatus)),
+          scratchDirectory: "\(settings.daemon.stateDirectory)/scratch",
+          network: { .init(await network.readiness()) })),
       ImageService(
         images: images, directory: "\(settings.daemon.stateDirectory)/images",
         scratchDirectory: "\(settings.daemon.stateDirectory)/scratch"),
@@ -101,13 +106,5 @@ struct Daemon {
           version: bulkheadVersion, acceleration: acceleration, hypervisor: settings.vm.hypervisor.rawValue,
           guestKernelPath: settings.guest.kernel)),
     ]
-  }
-
-  private var networkStatus: @Sendable () -> RuntimeNetworkStatus {
-    {
-      RuntimeNetworkStatus(
-        ready: false, reason: "NetworkPluginNotReady",
-        message: "this version gives pods a loopback interface only: CNI is not supported yet")
-    }
   }
 }

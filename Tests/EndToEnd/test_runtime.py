@@ -13,7 +13,9 @@ SERVED = set(
     """Version Status RuntimeConfig RunPodSandbox StopPodSandbox RemovePodSandbox PodSandboxStatus ListPodSandbox
     StreamPodSandboxes CreateContainer StartContainer StopContainer RemoveContainer ListContainers StreamContainers
     ContainerStatus ExecSync ReopenContainerLog PullImage ListImages StreamImages ImageStatus RemoveImage
-    ImageFsInfo""".split()
+    ImageFsInfo UpdateContainerResources UpdatePodSandboxResources ContainerStats ListContainerStats StreamContainerStats
+    PodSandboxStats ListPodSandboxStats StreamPodSandboxStats ListMetricDescriptors ListPodSandboxMetrics
+    StreamPodSandboxMetrics GetContainerEvents""".split()
 )
 
 

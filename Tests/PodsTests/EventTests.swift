@@ -8,7 +8,7 @@ import Testing
   private func pod(_ id: PodID, _ state: PodState) -> PodStatus {
     PodStatus(
       id: id, spec: exampleSpec(), state: state, reason: "", createdAt: 1, phases: [], vcpus: 1,
-      memory: .mebibytes(256), uid: 1000, networkNamespace: "/n")
+      memory: .mebibytes(256), uid: 1000, networkNamespace: "/n", addresses: [])
   }
 
   @Test func changesOfASandboxAreToldInOrderToEverybody() async throws {

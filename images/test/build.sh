@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # build.sh LAYOUT: makes the images of the end-to-end tests in an OCI layout.
-#   plain   root, no entrypoint, one layer over busybox
+#   plain   root, no entrypoint, one layer over busybox, with net (net.c) for the tests of the network
 #   app     a user, environment, entrypoint, command, working directory that is missing, SIGUSR1 as
 #           stop signal; four layers with whiteouts of a file, a directory and a directory's content
 #   other   shares plain's layers and adds one
@@ -38,6 +38,7 @@ trap 'echo got TERM; exit 8' TERM
 echo waiting
 while :; do sleep 0.05; done
 SCRIPT
+gcc -static -O2 -Wno-deprecated-declarations -o "$work/script/bin/net" "$(dirname "$0")/net.c" 2>/dev/null
 chmod 755 "$work/script/bin/"*
 mkdir -p "$work/changes/data/kept" "$work/changes/data/replaced"
 touch "$work/changes/data/kept/.wh.gone" "$work/changes/data/.wh.deleted" "$work/changes/data/replaced/.wh..wh..opq"

@@ -14,6 +14,7 @@ def write_config(
     max_layer_bytes: str = "1GiB",
     log_level: str = "debug",
     cgroup_driver: str = "auto",
+    network: dict | None = None,
 ):
     guest = guest or proto.GUEST
     tables = {
@@ -27,7 +28,13 @@ def write_config(
         "guest": {"kernel": guest / "vmlinux", "boot_image": guest / "boot.erofs"},
         "vm": {"boot_timeout": f"{boot_timeout}s", "scratch_size": "1GiB"},
         "images": {"certs_dir": base / "certs.d", "max_layer_bytes": max_layer_bytes},
-        "network": {"cni_conf_dir": base / "cni", "cni_bin_dir": [base / "cni"]},
+        # Most tests need no network; those that do say so.
+        "network": {
+            "cni_conf_dir": base / "cni",
+            "cni_bin_dir": [base / "cni-bin", "/usr/lib/cni"],
+            "required": False,
+            **(network or {}),
+        },
         "libexec": {"vsock": proto.BIN / "bulkhead-vsock", "unpack": proto.BIN / "bulkhead-unpack"},
     }
     lines = []
@@ -40,4 +47,6 @@ def write_config(
 def toml(value) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(toml(item) for item in value) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
     return str(value) if isinstance(value, int) else f'"{value}"'

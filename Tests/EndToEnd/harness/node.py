@@ -16,6 +16,7 @@ import grpc
 from harness import crilog, leftovers, proto
 from harness.client import Client
 from harness.config import write_config
+from harness.netns import Namespace
 from harness.proto import BIN, CACHE
 from harness.wait import until
 
@@ -27,7 +28,7 @@ WARM = CACHE / "libvirt"
 
 
 class Node:
-    def __init__(self, cri: proto.Api, operator: proto.Api, **settings):
+    def __init__(self, cri: proto.Api, operator: proto.Api, netns: Namespace | None = None, **settings):
         # Short, because the path of a unix socket has at most 107 bytes. Others must be able to
         # reach what is inside: every VM runs as a user of its own.
         self.base = Path(tempfile.mkdtemp(prefix="bh", dir="/tmp"))
@@ -37,6 +38,8 @@ class Node:
         self.socket = self.base / "run" / "bulkhead.sock"
         self.config = self.base / "config.toml"
         write_config(self.config, self.base, **settings)
+        # Where the daemon runs: what plugins do to "the node" they do there.
+        self.netns = netns
         self.cri_api, self.operator_api = cri, operator
         self.m, self.e = cri.messages, cri.enums
         self.process: subprocess.Popen | None = None
@@ -67,8 +70,9 @@ class Node:
     def launch(self, **environment) -> subprocess.Popen:
         """Starts the daemon without waiting until it serves."""
         log = (self.base / "daemon.log").open("ab")
+        entered = ["nsenter", f"--net={self.netns.path}"] if self.netns else []
         self.process = subprocess.Popen(
-            [str(BIN / "bulkheadd"), "--config", str(self.config)],
+            [*entered, str(BIN / "bulkheadd"), "--config", str(self.config)],
             stdout=log,
             stderr=log,
             stdin=subprocess.DEVNULL,

@@ -27,10 +27,12 @@ struct SandboxPlan: Sendable {
   /// Paths below /proc/sys, and values.
   var sysctls: [(path: String, value: String)]
   var scratchSerial: String
+  /// The pod's main one first.
+  var interfaces: [InterfacePlan]
   var sharedMemoryBytes: UInt64
 }
 
-/// Makes the guest the pod's: clock, name, kernel settings, shared memory, and the files that every container
+/// Makes the guest the pod's: clock, name, network, kernel settings, shared memory, and the files that every container
 /// sees. Blocks.
 func applySandbox(_ plan: SandboxPlan) throws {
   if plan.realtime > 0 {
@@ -40,6 +42,8 @@ func applySandbox(_ plan: SandboxPlan) throws {
   if !plan.hostname.isEmpty {
     try systemCall("sethostname") { sethostname(plan.hostname, plan.hostname.utf8.count) }
   }
+  // Before the settings, some of which are an interface's.
+  try GuestNetwork.configure(plan.interfaces)
   for (path, value) in plan.sysctls {
     do {
       try writeFile("/proc/sys/\(path)", Array(value.utf8))
@@ -53,14 +57,16 @@ func applySandbox(_ plan: SandboxPlan) throws {
     data: "mode=1777,size=\(plan.sharedMemoryBytes)")
   try makeDirectories(GuestPath.files)
   try writeFile("\(GuestPath.files)/hostname", Array("\(plan.hostname)\n".utf8), create: true)
-  try writeFile("\(GuestPath.files)/hosts", Array(hosts(plan.hostname).utf8), create: true)
+  try writeFile("\(GuestPath.files)/hosts", Array(hosts(plan).utf8), create: true)
   if !plan.resolvConf.isEmpty { try writeFile("\(GuestPath.files)/resolv.conf", plan.resolvConf, create: true) }
 }
 
-/// For containers whose kubelet mounts no /etc/hosts.
-private func hosts(_ hostname: String) -> String {
-  let own = hostname.isEmpty ? "" : "127.0.0.1\t\(hostname)\n"
-  return "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n\(own)"
+/// For containers whose kubelet mounts no /etc/hosts, with what the kubelet would write.
+private func hosts(_ plan: SandboxPlan) -> String {
+  let common = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+  if plan.hostname.isEmpty { return common }
+  let own = plan.interfaces.first?.addresses.map(\.prefix.address.description) ?? []
+  return common + (own.isEmpty ? ["127.0.0.1"] : own).map { "\($0)\t\(plan.hostname)\n" }.joined()
 }
 
 func mountFilesystem(_ type: String, on path: String, source: String? = nil, flags: Int, data: String? = nil) throws {

@@ -13,6 +13,7 @@ extension SandboxPlan {
     realtime = request.realtimeNanoseconds
     sysctls = try request.sysctls.sorted { $0.key < $1.key }.map { (try Self.path($0.key), $0.value) }
     scratchSerial = try Validated.serial(request.scratchSerial, "scratch_serial")
+    interfaces = try request.interfaces.map { try InterfacePlan($0) }
     sharedMemoryBytes = request.shmBytes == 0 ? 64 << 20 : request.shmBytes
   }
 

@@ -1,0 +1,70 @@
+import CNetlink
+import Common
+import Glibc
+import LinuxSystem
+import Netlink
+
+/// The host's side of a guest's network cards: a tap each, in the pod's namespace, joined to the interface
+/// that the CNI plugins made there. What comes in on either goes out of the other, past this kernel's own
+/// protocol stack: addresses stay on the CNI's interface, for plugins look for them there (CHECK, DEL), and
+/// still nothing but the guest answers for them.
+public enum Taps {
+  public static func name(_ number: Int) -> String { "bhtap\(number)" }
+
+  /// What the guest's card `number` has as its address until the guest is told the real one.
+  public static func placeholder(of pod: PodID, _ number: Int) -> HardwareAddress {
+    HardwareAddress(locallyAdministered: (UInt64(pod.text.prefix(8), radix: 16) ?? 0) << 8 | UInt64(number & 0xff))
+  }
+
+  /// Makes taps that `owner` may open, with a queue for each processor where there are several.
+  public static func create(_ numbers: Range<Int>, in namespace: String, owner: UInt32, multiQueue: Bool) async throws {
+    do {
+      try await NetworkNamespace.run(in: namespace) {
+        for number in numbers {
+          let name = Taps.name(number)
+          try systemCall("make tap", subject: name) { netlink_make_tap(name, owner, multiQueue ? 1 : 0) }
+          // Else this kernel would announce an address of its own to the guest.
+          try disableIPv6(name)
+        }
+      }
+    } catch {
+      throw BulkheadError(.internalError, "cannot make the virtual machine's network cards", cause: error)
+    }
+  }
+
+  private static func disableIPv6(_ name: String) throws(SystemError) {
+    let path = "/proc/sys/net/ipv6/conf/\(name)/disable_ipv6"
+    let file = open(path, O_WRONLY | O_CLOEXEC)
+    // A kernel without IPv6 has none to disable.
+    guard file >= 0 || errno != ENOENT else { return }
+    guard file >= 0 else { throw SystemError("open", errno, subject: path) }
+    defer { close(file) }
+    try systemCall("write", subject: path) { write(file, "1", 1) }
+  }
+
+  /// Reads the interfaces with these names, and joins the first to tap 0 and so on. Throws `internalError` for a
+  /// name that isn't there.
+  static func join(_ names: [String], in namespace: String) async throws -> [PodInterface] {
+    try await NetworkNamespace.run(in: namespace) {
+      var socket = try NetlinkSocket()
+      let interfaces = try socket.podInterfaces(named: names)
+      let links = try socket.links()
+      for (number, name) in names.enumerated() {
+        guard let interface = interfaces.first(where: { $0.name == name }) else {
+          throw BulkheadError(
+            .internalError,
+            "the plugins' result has an Ethernet interface \(printable(name, limit: 16)), which the pod's namespace has not"
+          )
+        }
+        guard let tap = links.first(where: { $0.name == Taps.name(number) }) else {
+          throw BulkheadError(.internalError, "there is no tap for \(printable(name, limit: 16))")
+        }
+        try socket.redirect(from: interface.index, to: tap.index)
+        try socket.redirect(from: tap.index, to: interface.index)
+        try socket.change(link: tap.index, LinkChange(mtu: interface.mtu, isUp: true))
+        try socket.change(link: interface.index, LinkChange(isUp: true))
+      }
+      return interfaces
+    }
+  }
+}
