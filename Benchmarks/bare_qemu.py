@@ -66,7 +66,8 @@ class BareMachine:
         self.qemu = subprocess.Popen(self.arguments(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         guest = until(self._dial, "the agent listens", 120, every=0.002)
         with Bridge(self.directory / "agent.sock", guest) as bridge:
-            client = Client(str(bridge.path), AGENT)
+            # The agent listens before it has time for who comes.
+            client = Client(str(bridge.path), AGENT, connect_ms=20_000)
             client.Health.future(metadata=[("bulkhead-secret", self.secret)]).result()
             seconds = time.perf_counter() - start
             client.close()

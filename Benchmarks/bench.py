@@ -133,6 +133,7 @@ def main():
             say("Memory")
             figures.returned(stats.measure_returned(node, image))
             figures.memory(memory.measure(node, image))
+            figures.overhead(*memory.overhead(node, image))
             say("Pull and convert")
             figures.pull(pulls.measure(node, registry, where, min(ROUNDS, 5)))
             figures.memory({"Daemon PSS without pods, after these pulls": memory.pss(node.process.pid)})

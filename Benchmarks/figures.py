@@ -102,6 +102,10 @@ class Figures:
         for name, value in measured.items():
             self.add(name, "s" if name.endswith("time") else "MiB", value if name.endswith("time") else value / MIB)
 
+    def overhead(self, sizes: dict[str, int], idle: float):
+        self.memory(sizes)
+        self.add("Overhead of a pod, its containers idle: CPU", "mCPU", idle * 1000)
+
     def write(self, path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
         document = {"machine": self.machine, "accelerator": self.accelerator, "figures": self.rows}

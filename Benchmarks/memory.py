@@ -1,10 +1,12 @@
 """Where a pod's memory goes, on the host and in the guest."""
 
+import os
 import time
 from pathlib import Path
 
 from harness.node import Node
 from harness.proto import BIN
+from harness.wait import until
 
 PODS = 10
 
@@ -58,3 +60,41 @@ def measure(node: Node, image: str) -> dict[str, int]:
     finally:
         for pod in pods:
             pod.remove()
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def overhead(node: Node, image: str) -> tuple[dict[str, int], float]:
+    """What a pod costs the host beyond what its containers use: for deploy/runtimeclass.yaml. Bytes with idle
+    containers and with memory in use up to near the limit, and the processor's share, in cores, while idle."""
+    limit = 512 << 20
+    with node.pod(linux=dict(resources=dict(memory_limit_in_bytes=limit))) as pod:
+        containers = [pod.run(image, "/bin/sleep", "100000") for _ in range(3)]
+        machine = node.inspect(pod.id).vm
+        processes = [pid for pid in (machine.qemu_pid, machine.vsock_pid) if pid]
+
+        def beyond() -> int:
+            used = node.cri.PodSandboxStats(pod_sandbox_id=pod.id).stats.linux.memory.usage_bytes.value
+            return sum(pss(pid) for pid in processes) - used
+
+        # The pages that booting needed and idling does not are given back by then.
+        time.sleep(5)
+        sizes = {"Overhead of a pod, its containers idle": beyond()}
+        start, before = time.monotonic(), sum(map(cpu_seconds, processes))
+        time.sleep(10)
+        idle = (sum(map(cpu_seconds, processes)) - before) / (time.monotonic() - start)
+        # Anonymous memory, files written and processes started, as containers do.
+        containers[0].exec("/bin/sh", "-c", "dd if=/dev/zero of=/file bs=1M count=100 2>/dev/null; sync", timeout=60)
+        holder = pod.run(
+            image, "/bin/sh", "-c", "dd if=/dev/zero bs=350M count=1 2>/dev/null | (echo on; sleep 1000; cat >/dev/null)"
+        )
+        holder.wait_output("on", 60)
+        until(lambda: int(holder.sh("cat /sys/fs/cgroup/memory.current")) > 340 << 20, "memory is in use", 60)
+        for container in containers:
+            for _ in range(10):
+                container.exec("/bin/true")
+        sizes["Overhead of a pod, 450 of 512 MiB in use"] = beyond()
+        return sizes, idle

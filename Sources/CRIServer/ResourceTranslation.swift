@@ -75,7 +75,7 @@ func podResources(
     var pages: UInt64 = 0
     for limit in limits.hugepageLimits {
       let (sum, overflow) = pages.addingReportingOverflow(limit.limit)
-      guard !overflow else { throw Validation.invalid("hugepage_limits", "are absurd: \(limit.limit)") }
+      guard !overflow else { throw Validation.invalid("hugepage_limits", "together are over 2^64 bytes") }
       pages = sum
     }
     if pages > 0 { resources.hugepageBytes = pages }
@@ -88,7 +88,9 @@ func podResources(
 }
 
 private func milliCPU(_ part: Runtime_V1_LinuxContainerResources) throws(BulkheadError) -> Int64? {
-  guard part.cpuQuota > 0, part.cpuPeriod > 0 else { return nil }
+  let quota = try limit(part.cpuQuota, "cpu_quota")
+  let period = try Validation.notNegative(part.cpuPeriod, "cpu_period")
+  guard quota > 0, period > 0 else { return nil }
   let (product, overflow) = part.cpuQuota.multipliedReportingOverflow(by: 1000)
   guard !overflow else { throw Validation.invalid("cpu_quota", "is absurd: \(part.cpuQuota)") }
   return product / part.cpuPeriod

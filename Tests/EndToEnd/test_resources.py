@@ -129,6 +129,24 @@ class TestLimitsInside:
             assert (status.exit_code, status.reason) == (137, "OOMKilled")
         assert worker.sh("echo alive") == "alive\n"
 
+    def test_no_room_for_a_process(self, roomy, worker, images):
+        with fails("FAILED_PRECONDITION", match="Resource temporarily unavailable"):
+            roomy.create(images.plain, "/bin/true", linux=resources(unified={"pids.max": "0"}))
+        # Arguments alone are more than it may have.
+        start = time.monotonic()
+        with fails("FAILED_PRECONDITION", "INVALID_ARGUMENT", match="memory"):
+            roomy.create(
+                images.plain, "/bin/echo", *["x" * 100_000] * 15, linux=resources(memory_limit_in_bytes=1 * MIB)
+            )
+        assert time.monotonic() - start < 10
+        assert worker.sh("echo alive") == "alive\n"
+
+    def test_hardly_any_cpu(self, roomy, images):
+        start = time.monotonic()
+        container = roomy.create(images.plain, "/bin/true", linux=resources(cpu_period=100000, cpu_quota=1000))
+        assert time.monotonic() - start < 5, "making it is not the container's to wait for"
+        container.remove()
+
     @pytest.mark.parametrize(
         "fields, names",
         [
@@ -147,6 +165,8 @@ class TestLimitsInside:
             (dict(unified={"../memory.max": "1"}), "unified"),
             (dict(unified={"memory.no_such": "1"}), "memory.no_such"),
             (dict(unified={"memory.high": "lots"}), "memory.high"),
+            (dict(unified={"memory.max": "4096"}), "memory.max"),
+            (dict(unified={"cpuset.cpus": "7"}), "cpuset.cpus"),
         ],
         ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
     )
@@ -236,6 +256,28 @@ class TestUpdates:
             with fails("INVALID_ARGUMENT", match="virtual machine"):
                 change(cpu_period=100000, cpu_quota=800000)
 
+    @pytest.mark.parametrize(
+        "fields, names",
+        [
+            (dict(memory_limit_in_bytes=-5), "memory_limit"),
+            (dict(memory_limit_in_bytes=1), "in use"),
+            (dict(cpu_quota=-7, cpu_period=100000), "cpu_quota"),
+            (dict(cpu_quota=1 << 62, cpu_period=1), "cpu_quota"),
+            (dict(cpu_quota=1, cpu_period=-1), "cpu_period"),
+            (dict(hugepage_limits=[dict(page_size="2MB", limit=(1 << 64) - 1)] * 2), "hugepage_limits"),
+        ],
+        ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+    )
+    def test_absurd_limits_of_a_pod_are_refused(self, node, roomy, worker, fields, names):
+        with fails("INVALID_ARGUMENT", match=names):
+            node.cri.UpdatePodSandboxResources(pod_sandbox_id=roomy.id, resources=fields)
+        if names != "in use":
+            with fails("INVALID_ARGUMENT", match=names):
+                node.run_pod(linux=dict(resources=fields))
+            with fails("INVALID_ARGUMENT", match=names.replace("hugepage_limits", "")):
+                node.run_pod(linux=dict(overhead=fields if names != "hugepage_limits" else dict(cpu_quota=-2)))
+        assert worker.sh("echo alive") == "alive\n"
+
     def test_they_outlive_the_daemon(self, own_node, images):
         node = own_node()
         node.pull(images.plain)
@@ -284,10 +326,53 @@ class TestHost:
             members = (place / "cgroup.procs").read_text().split()
             assert {str(machine.qemu_pid)} | ({str(machine.vsock_pid)} - {"0"}) <= set(members), place
 
+    def test_what_the_guest_uses_counts_there(self, roomy, images):
+        top = "/" + roomy.config.linux.cgroup_parent.split("/")[1]
+
+        def found(name: str) -> Path | None:
+            return next((place / name for place in cgroups(top) if (place / name).exists()), None)
+
+        def memory() -> int:
+            return int((found("memory.usage_in_bytes") or found("memory.current")).read_text())
+
+        def cpu() -> float:
+            if v1 := found("cpuacct.usage"):
+                return int(v1.read_text()) / 1e9
+            return int(found("cpu.stat").read_text().split()[1]) / 1e6
+
+        before = cpu()
+        holder = roomy.run(
+            images.plain, "/bin/sh", "-c",
+            "timeout 2 sh -c 'while :; do :; done'; dd if=/dev/zero bs=150M count=1 2>/dev/null | (echo on; sleep 1000; cat >/dev/null)",
+        )  # fmt: skip
+        holder.wait_output("on")
+        until(lambda: int(cgroup(holder, "memory.current")[0]) > 150 * MIB, "memory is held")
+        assert memory() > 150 * MIB
+        assert cpu() - before > 1
+        holder.remove()
+
     def test_the_machine_has_the_pods_size(self, node, roomy, worker):
         machine = node.inspect(roomy.id).vm
         assert machine.vcpus == 2 and machine.memory_bytes >= (512 + 128) * MIB
-        assert worker.sh("nproc") == "2\n" or worker.sh("grep -c ^processor /proc/cpuinfo") == "2\n"
+        assert worker.sh("grep -c ^processor /proc/cpuinfo") == "2\n"
+
+    def test_the_overhead_is_for_guest_and_qemu(self, node, images):
+        """Of 256 MiB, QEMU gets 64; processors are whole ones."""
+        with node.pod(
+            linux=dict(
+                resources=dict(memory_limit_in_bytes=100 * MIB, cpu_period=100000, cpu_quota=100000),
+                overhead=dict(memory_limit_in_bytes=256 * MIB, cpu_period=100000, cpu_quota=50000),
+            )
+        ) as pod:
+            machine = node.inspect(pod.id).vm
+            assert (machine.vcpus, machine.memory_bytes) == (2, (100 + 256 - 64) * MIB)
+            nproc, total = pod.output(images.plain, "nproc; grep MemTotal /proc/meminfo").split("\n")[:2]
+            assert nproc == "2" and 200 < int(total.split()[1]) / 1024 < 292
+
+    def test_without_resources_it_has_the_configured_size(self, node, pod, sleeper):
+        machine = node.inspect(pod.id).vm
+        assert (machine.vcpus, machine.memory_bytes) == (1, 256 * MIB)
+        assert sleeper.sh("nproc") == "1\n"
 
     @pytest.mark.parametrize("parent", ["/a/../../b", "a--b.slice", "/a\nb"])
     def test_cgroup_parents_that_are_none(self, node, parent):
@@ -300,24 +385,22 @@ class TestHost:
         other = own_node(cgroup_driver="systemd")
         assert other.cri.RuntimeConfig().linux.cgroup_driver == node.e.SYSTEMD
 
-    def test_freed_memory_goes_back_to_the_host(self, node, roomy, images):
-        pid = node.inspect(roomy.id).vm.qemu_pid
+    def test_freed_memory_goes_back_to_the_host(self, node, images):
+        with node.pod(linux=resources(memory_limit_in_bytes=384 * MIB)) as pod:
+            pid = node.inspect(pod.id).vm.qemu_pid
 
-        def resident() -> int:
-            return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
+            def resident() -> int:
+                return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
-        container = roomy.run(
-            images.plain, "/bin/sh", "-c",
-            "sleep 2; dd if=/dev/zero bs=200M count=1 2>/dev/null | (sleep 4; cat >/dev/null); echo freed; sleep 1000",
-        )  # fmt: skip
-        before = resident()
-        until(lambda: resident() > before + 190 * MIB, "the guest uses 200 MiB", 20)
-        peak = resident()
-        container.wait_output("freed")
-        start = time.monotonic()
-        until(lambda: resident() < peak - 150 * MIB, "most of it is the host's again", 30)
-        assert time.monotonic() - start < 30
-        container.remove()
+            container = pod.run(
+                images.plain, "/bin/sh", "-c",
+                "dd if=/dev/zero bs=200M count=1 2>/dev/null | sleep 4; echo freed; sleep 1000",
+            )  # fmt: skip
+            until(lambda: int(cgroup(container, "memory.current")[0]) > 195 * MIB, "the guest uses 200 MiB", 20)
+            peak = resident()
+            assert peak > 200 * MIB
+            container.wait_output("freed")
+            until(lambda: resident() < peak - 150 * MIB, "most of it is the host's again", 30)
 
 
 class TestOutOfMemory:

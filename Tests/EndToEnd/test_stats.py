@@ -97,6 +97,17 @@ class TestContainers:
         writer.remove()
 
     def test_pressure(self, measured):
+        def seen(file):
+            lines = [line.split() for line in measured.burner.sh(f"cat /sys/fs/cgroup/{file}").splitlines()]
+            return {words[0]: dict(word.split("=") for word in words[1:]) for words in lines}
+
+        before = seen("cpu.pressure")
+        told = stats_of(measured.burner).cpu.psi
+        after = seen("cpu.pressure")
+        for line, name in ((told.Some, "some"), (told.Full, "full")):
+            assert int(before[name]["total"]) <= line.Total // 1000 <= int(after[name]["total"])
+            averages = [float(one[name]["avg300"]) for one in (before, after)]
+            assert min(averages) - 0.01 <= line.Avg300 <= max(averages) + 0.01
         cpu = stats_of(measured.burner).cpu
         assert cpu.psi.Some.Total > 0 and 0 <= cpu.psi.Some.Avg10 <= 100
         stats = stats_of(measured.idle)
@@ -139,6 +150,33 @@ class TestPods:
         until(lambda: count() == before + 1, "one process more", 2)
         call.result()
         until(lambda: count() == before, "and gone", 5)
+
+    def test_network_by_interface(self, node, images):
+        admin = dict(security_context=dict(capabilities=dict(add_capabilities=["NET_ADMIN", "NET_RAW"])))
+        with node.pod() as pod:
+            container = pod.run(images.plain, "/bin/sleep", "1000", linux=admin)
+            container.sh(
+                "[ $(ls /sys/class/net) = lo ] || exit 1; for i in eth0 net1; do ip link add $i type dummy && ip link set $i up; done; "
+                "ip addr add 10.9.1.1/24 dev eth0; ip addr add 10.9.2.1/24 dev net1; "
+                "ping -c 2 -W 1 10.9.1.9; ping -c 4 -W 1 -s 1000 10.9.2.9; ping -c 1 127.0.0.1; true"
+            )
+
+            def seen():
+                rows = [line.replace(":", " ").split() for line in container.sh("cat /proc/net/dev").splitlines()[2:]]
+                return {row[0]: (int(row[1]), int(row[9])) for row in rows}
+
+            before = seen()
+            network = node.cri.PodSandboxStats(pod_sandbox_id=pod.id).stats.linux.network
+            after = seen()
+            told = {one.name: one for one in [network.default_interface, *network.interfaces]}
+            assert network.default_interface.name == "eth0" and set(told) == {"eth0", "net1"}
+            for name, one in told.items():
+                assert before[name][0] <= one.rx_bytes.value <= after[name][0]
+                assert before[name][1] <= one.tx_bytes.value <= after[name][1]
+            assert told["net1"].tx_bytes.value > 4000 and told["eth0"].tx_bytes.value > 150
+            (own,) = [m for m in node.cri.ListPodSandboxMetrics().pod_metrics if m.pod_sandbox_id == pod.id]
+            sent = {m.label_values[-1]: m.value.value for m in own.metrics if m.name == "container_network_transmit_bytes_total"}
+            assert sent["net1"] >= 4000 and sent["lo"] > 0
 
     def test_one_that_has_stopped(self, node):
         with node.pod() as pod:
@@ -206,8 +244,13 @@ class TestMetrics:
         assert labels["cpu"] == "total" and kind == node.e.COUNTER
         assert abs(value - stats_of(measured.burner).cpu.usage_core_nano_seconds.value / 1e9) < 2
         assert seen[measured.holder.id, "container_spec_memory_limit_bytes"][0][1] == 100 * MIB
-        written = [v for labels, v, _ in seen[measured.holder.id, "container_fs_writes_bytes_total"]]
-        assert max(written) >= 19 * MIB
+        lines = [line.split() for line in measured.holder.sh("cat /sys/fs/cgroup/io.stat").splitlines()]
+        inside_now = [dict(word.split("=") for word in words[1:]) for words in lines if len(words) > 1]
+        for name, key in (("reads", "rbytes"), ("writes", "wbytes")):
+            told = sum(v for _, v, _ in seen[measured.holder.id, f"container_fs_{name}_bytes_total"])
+            now = sum(int(disk[key]) for disk in inside_now)
+            assert 0 < told <= now < told + MIB
+        assert told >= 19 * MIB
         assert seen[measured.id, "container_processes"][0][0]["container"] == "POD"
         assert {labels["interface"] for labels, _, _ in seen[measured.id, "container_network_receive_bytes_total"]} >= {"lo"}
         assert (measured.idle.id, "container_network_receive_bytes_total") not in seen

@@ -14,7 +14,7 @@ class Client:
     """`client.RunPodSandbox(config=..., deadline=10)`: the request's fields as keywords, and the call's
     deadline in seconds; answers the response, or for a streaming method the call to iterate over."""
 
-    def __init__(self, socket: str, api: Api, deadline: float = DEADLINE):
+    def __init__(self, socket: str, api: Api, deadline: float = DEADLINE, connect_ms: int = 50):
         self.deadline = deadline
         self.api = api
         self.channel = grpc.insecure_channel(
@@ -24,8 +24,9 @@ class Client:
                 ("grpc.max_send_message_length", MAX_MESSAGE),
                 # Tests that look at a daemon that restarts reconnect at once.
                 ("grpc.initial_reconnect_backoff_ms", 50),
-                ("grpc.min_reconnect_backoff_ms", 50),
-                ("grpc.max_reconnect_backoff_ms", 100),
+                # To C-core this is also how long a connection may take until the server's first frame.
+                ("grpc.min_reconnect_backoff_ms", connect_ms),
+                ("grpc.max_reconnect_backoff_ms", max(connect_ms, 100)),
                 # A channel of its own, not one shared with another client of the same socket.
                 ("grpc.use_local_subchannel_pool", 1),
             ],

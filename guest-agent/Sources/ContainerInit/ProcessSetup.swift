@@ -37,14 +37,19 @@ func beginProcess(_ plan: ProcessPlan, _ descriptors: JobDescriptors) throws(Ste
     for (number, stream) in descriptors.streams.enumerated() where stream != Int32(number) {
       try systemCall("dup2") { dup2(stream, Int32(number)) }
     }
-    let adjustment = Array("\(plan.oomScoreAdjustment)".utf8)
-    let file = Descriptor(
-      owning: try systemCall("open", subject: "oom_score_adj") {
-        open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC, 0)
-      })
-    let number = file.number
-    try systemCall("write", subject: "oom_score_adj") { write(number, adjustment, adjustment.count) }
+    try setOOMScoreAdjustment(plan.oomScoreAdjustment)
   }
+}
+
+/// How readily the kernel kills this process and those that it makes when memory runs out (proc(5)).
+func setOOMScoreAdjustment(_ value: Int32) throws(SystemError) {
+  let text = Array("\(value)".utf8)
+  let file = Descriptor(
+    owning: try systemCall("open", subject: "oom_score_adj") {
+      open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC, 0)
+    })
+  let number = file.number
+  try systemCall("write", subject: "oom_score_adj") { write(number, text, text.count) }
 }
 
 /// What every process of a container ends with, still root: limits, ownership of its streams, and nothing

@@ -12,6 +12,9 @@ import LinuxSystem
 public func runZygote(control: Int32) -> Never {
   // Other processes of the container may not trace the child before it is the program.
   guest_not_dumpable()
+  // The agent's own is -1000: the kernel never kills it. A child must not be born so, since in a cgroup whose
+  // limit leaves it no memory it would neither live nor die.
+  try? setOOMScoreAdjustment(-999)
   let requests = MessageSocket(control)
   let ownNamespace = bh_pidfd_open(getpid())
   while true {

@@ -13,12 +13,18 @@ import Testing
   }
 
   @Test func pressureInHundredths() {
-    let lines = KernelText("some avg10=1.53 avg60=0.87 avg300=100.00 total=4242\nfull avg10=0.00 total=7\n").lines
-    #expect(KernelText.value("avg10", lines[0]) == 153)
-    #expect(KernelText.value("avg300", lines[0]) == 10_000)
-    #expect(KernelText.value("total", lines[0]) == 4242)
-    #expect(KernelText.value("total", lines[1]) == 7)
-    #expect(KernelText.value("avg60", lines[1]) == 0)
+    let text = "some avg10=1.53 avg60=0.87 avg300=100.00 total=4242\nfull avg10=0.00 total=7"
+    let lines = KernelText(text).pressure
+    #expect(lines.map(\.isFull) == [false, true])
+    #expect(lines.map(\.values) == [[153, 87, 10_000, 4242], [0, 7, 0, 0]])
+    #expect(KernelText("some a=1 b=2 c=3 d=4 e=5\n\n").pressure.map(\.values) == [[1, 2, 3, 4], [0, 0, 0, 0]])
+    #expect(KernelText("").pressure.isEmpty)
+  }
+
+  @Test func wordsWithValues() {
+    let lines = KernelText("8:0 rbytes=90112 wbytes=0 rios=7\n").lines
+    #expect(KernelText.value("rbytes", lines[0]) == 90112 && KernelText.value("rios", lines[0]) == 7)
+    #expect(KernelText.value("wios", lines[0]) == 0)
   }
 
   @Test func interfaces() {
@@ -42,7 +48,7 @@ import Testing
     for _ in 0..<2000 {
       let bytes = (0..<Int.random(in: 0...200, using: &random)).map { _ in alphabet.randomElement(using: &random) ?? 0 }
       let text = KernelText(bytes)
-      _ = (text.number, text.lineCount, text.values([[0x30], []]), text.lines.map { KernelText.value("some", $0) })
+      _ = (text.number, text.pressure, text.values([[0x30], []]), text.lines.map { KernelText.value("some", $0) })
       _ = interfaceStats(bytes)
       _ = numberRanges(Substring(decoding: bytes, as: UTF8.self))
     }

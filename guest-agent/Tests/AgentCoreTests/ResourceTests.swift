@@ -70,4 +70,18 @@ struct ResourceTests {
     resources.cpusetCpus = "0; reboot"
     #expect(throws: RPCError.self) { try cgroupSettings(resources, guest: guest) }
   }
+
+  @Test func noContainerLivesWithoutMemory() throws {
+    for value in ["0", "4096", " 4096\n", "1023k", "0m"] {
+      var resources = Resources()
+      resources.unified = ["memory.max": value]
+      #expect(throws: RPCError.self) { try cgroupSettings(resources, guest: guest) }
+    }
+    for value in ["max", "1048576", "1M", "64g", "99999999999999999999", "99999999999g", "lots"] {
+      var resources = Resources()
+      resources.unified = ["memory.max": value]
+      #expect(try cgroupSettings(resources, guest: guest).map(\.value) == [value])
+    }
+    #expect(memoryBytes("2K") == 2048 && memoryBytes("99999999999g") == .max && memoryBytes("max") == nil)
+  }
 }

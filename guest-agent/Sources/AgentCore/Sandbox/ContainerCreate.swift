@@ -60,6 +60,8 @@ extension Pod {
       let streams = try ProcessStreams(stdin: plan.stdin, terminal: job.process.terminal)
       let birth = try processes.make(
         request, job: try job.wireBytes(), streams: streams, cgroup: directory, target: target?.pidfd, gate: true)
+      // It is built: what that took is not the container's to wait for.
+      for setting in plan.settings where setting.isOfCPUTime { try setting.apply(to: cgroup) }
       let reactor = processes.reactor
       let adopted = try streams.adopt(by: reactor, terminal: birth.terminal, stdin: plan.stdin) {
         try ProcessOutput(reactor: reactor, stdout: $0, stderr: $1)
@@ -70,14 +72,16 @@ extension Pod {
     } catch {
       // The process is given up by closing its socket, or was never made.
       _ = try? cgroup.killAndWait()
+      let starved = (try? cgroup.value("memory.events", "oom_kill")).flatMap { $0 } ?? 0 > 0
       try? cgroup.remove()
       scratch.remove()
-      throw error
+      guard starved else { throw error }
+      throw RPCError(code: .failedPrecondition, message: "its memory limit is too low for it to be made: \(error)")
     }
   }
 
   private func prepare(_ cgroup: Cgroup, _ plan: ContainerPlan) throws -> Descriptor {
-    for setting in plan.settings { try setting.apply(to: cgroup) }
+    for setting in plan.settings where !setting.isOfCPUTime { try setting.apply(to: cgroup) }
     try allowHugePages(plan.settings)
     let directory = try cgroup.openDirectory()
     if let rules = plan.devices {

@@ -54,10 +54,18 @@ public struct SCSIDisks: DiskSource {
       let name = String(decoding: entry.name, as: UTF8.self)
       // A disk that was plugged this moment may have no such page yet.
       guard let page = try? readFile("/sys/block/\(name)/device/vpd_pg80", limit: 256), page.count > 4 else { continue }
-      // Four bytes of header (SPC-4, 7.8.15); the node comes a little after the directory.
-      if String(decoding: page.dropFirst(4), as: UTF8.self) == serial, access("/dev/\(name)", F_OK) == 0 { return name }
+      // Four bytes of header (SPC-4, 7.8.15).
+      if String(decoding: page.dropFirst(4), as: UTF8.self) == serial, canBeOpened("/dev/\(name)") { return name }
     }
     return nil
+  }
+
+  /// The node comes a little after the directory, and the disk behind it a little later still: until then
+  /// opening the node fails with ENXIO.
+  private func canBeOpened(_ path: String) -> Bool {
+    let device = open(path, O_RDONLY | O_CLOEXEC)
+    if device >= 0 { close(device) }
+    return device >= 0
   }
 }
 

@@ -6,26 +6,41 @@ import Glibc
 extension Pod {
   /// What the pod, its containers and its interfaces use. Blocks.
   func stats() -> Bulkhead_Agent_V1_StatsResponse {
-    var reader = UsageReader()
     var response = Bulkhead_Agent_V1_StatsResponse()
-    response.pod = reader.usage(Boot.pod) ?? .init()
     let scratch = open(GuestPath.scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     defer { if scratch >= 0 { close(scratch) } }
-    for container in allContainers() {
-      guard let usage = reader.usage(container.cgroup) else { continue }
-      var stats = Bulkhead_Agent_V1_ContainerStats()
-      stats.containerID = container.id
-      stats.usage = usage
-      var (bytes, inodes): (UInt64, UInt64) = (0, 0)
-      if guest_project_usage(scratch, container.project, &bytes, &inodes) == 0 {
-        stats.writableBytes = bytes
-        stats.writableInodes = inodes
+    usage.withLock { reader in
+      let containers = allContainers()
+      response.pod = reader.usage(Boot.pod) ?? .init()
+      response.pod.processes = reader.processes(Boot.pod)
+      // No container has cgroups of its own below: the usual case.
+      let flat = reader.descendants(Boot.pod) == UInt64(containers.count)
+      for container in containers {
+        guard var usage = reader.usage(container.cgroup, in: response.pod) else { continue }
+        usage.processes = reader.processes(container.cgroup)
+        if !flat { usage.processes &+= reader.processesBelow(container.cgroup) }
+        response.pod.processes &+= usage.processes
+        response.containers.append(stats(of: container, usage, scratch))
       }
-      response.containers.append(stats)
+      reader.keepOpen(Set(containers.map(\.cgroup.path) + [Boot.pod.path]))
     }
     response.interfaces = interfaceStats((try? readFile("/proc/net/dev", limit: 64 << 10)) ?? [])
     response.scratch = filesystemStats(scratch)
     return response
+  }
+
+  private func stats(
+    of container: Container, _ usage: Bulkhead_Agent_V1_CgroupStats, _ scratch: Int32
+  ) -> Bulkhead_Agent_V1_ContainerStats {
+    var stats = Bulkhead_Agent_V1_ContainerStats()
+    stats.containerID = container.id
+    stats.usage = usage
+    var (bytes, inodes): (UInt64, UInt64) = (0, 0)
+    if guest_project_usage(scratch, container.project, &bytes, &inodes) == 0 {
+      stats.writableBytes = bytes
+      stats.writableInodes = inodes
+    }
+    return stats
   }
 }
 

@@ -11,7 +11,9 @@ extension Pod {
       throw RPCError(code: .failedPrecondition, message: "container \(container.id) has ended")
     }
     let settings = try completeCgroupSettings(request.resources, guest: GuestTopology.read())
-    try checkMemory(request.resources.memoryLimitBytes, of: container.cgroup)
+    // The last one is what is in force: `unified` comes after the limit.
+    let limit = settings.last { $0.file == "memory.max" }.flatMap { memoryBytes($0.value) }
+    try checkMemory(limit ?? 0, of: container.cgroup)
     try apply(settings, to: container.cgroup)
     try allowHugePages(settings)
   }

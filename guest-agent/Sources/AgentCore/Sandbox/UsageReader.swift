@@ -4,45 +4,86 @@ import ContainerInit
 import Glibc
 import LinuxSystem
 
-/// Reads what a cgroup uses. What can't be read counts as 0: a kernel may lack a controller, and a cgroup
-/// may go while it is looked at. All calls block.
+/// Reads what cgroups use, time and again. What can't be read counts as 0: a kernel may lack a controller, and
+/// a cgroup may go while it is looked at. All calls block.
 struct UsageReader {
   private var buffer = [UInt8](repeating: 0, count: 8 << 10)
   private var diskNames: [UInt64: String] = [:]
+  private var files: [String: CgroupFiles] = [:]
 
   /// What a container can't make endless: devices, lines of cgroup.procs.
   private static let mostDisks = 64
   private static let mostCgroups = 1024
 
-  /// Nil if there is no such cgroup.
-  mutating func usage(_ cgroup: Cgroup) -> Bulkhead_Agent_V1_CgroupStats? {
-    guard let directory = try? cgroup.openDirectory() else { return nil }
-    let number = directory.number
+  /// Nil if there is no such cgroup. Its parent, where it was read just before, spares reading what is nothing
+  /// for all of the parent's children together.
+  mutating func usage(
+    _ cgroup: Cgroup, in parent: Bulkhead_Agent_V1_CgroupStats? = nil
+  ) -> Bulkhead_Agent_V1_CgroupStats? {
+    let files = known(cgroup)
     var stats = Bulkhead_Agent_V1_CgroupStats()
-    readCPU(number, &stats)
-    readMemory(number, &stats)
-    stats.threads = read("pids.current", number).number
-    stats.threadsLimit = read("pids.max", number).number
-    stats.processes = processes(cgroup, number)
-    stats.cpuPressure = pressure("cpu.pressure", number)
-    stats.memoryPressure = pressure("memory.pressure", number)
-    stats.ioPressure = pressure("io.pressure", number)
-    stats.disks = disks(number)
+    guard readCPU(files, &stats) else { return nil }
+    readMemory(files, &stats)
+    if parent?.swapBytes != 0 { stats.swapBytes = read(.swap, files).number }
+    if parent.map({ $0.memoryLimitHits > 0 || $0.oomKills > 0 }) ?? true { readMemoryEvents(files, &stats) }
+    stats.threads = read(.threads, files).number
+    stats.threadsLimit = read(.threadsLimit, files).number
+    stats.cpuPressure = pressure(.cpuPressure, files)
+    if parent?.memoryPressure.some.totalMicroseconds != 0 { stats.memoryPressure = pressure(.memoryPressure, files) }
+    if parent?.ioPressure.some.totalMicroseconds != 0 { stats.ioPressure = pressure(.ioPressure, files) }
+    if parent?.disks.isEmpty != true { stats.disks = disks(files) }
     return stats
   }
+
+  /// How many cgroups there are below.
+  mutating func descendants(_ cgroup: Cgroup) -> UInt64 {
+    read(.descendants, known(cgroup)).values([Array("nr_descendants".utf8)])[0]
+  }
+
+  mutating func processes(_ cgroup: Cgroup) -> UInt64 { UInt64(known(cgroup).lines(.processes, &buffer)) }
+
+  /// Those of the cgroups below: a further process of a container has a cgroup of its own.
+  mutating func processesBelow(_ cgroup: Cgroup) -> UInt64 {
+    var count: UInt64 = 0
+    var rest = descendants(cgroup) > 0 ? [cgroup] : []
+    var seen = 0
+    while let parent = rest.popLast(), seen < Self.mostCgroups {
+      for entry in (try? directoryEntries(parent.path)) ?? [] where entry.isDirectory {
+        seen += 1
+        let child = parent.child(String(decoding: entry.name, as: UTF8.self))
+        count &+= UInt64(CgroupFiles(child).lines(.processes, &buffer))
+        rest.append(child)
+      }
+    }
+    return count
+  }
+
+  private mutating func known(_ cgroup: Cgroup) -> CgroupFiles {
+    if let known = files[cgroup.path] { return known }
+    let new = CgroupFiles(cgroup)
+    files[cgroup.path] = new
+    return new
+  }
+
+  /// Closes the files of all other cgroups.
+  mutating func keepOpen(_ paths: Set<String>) { files = files.filter { paths.contains($0.key) } }
 
   private static let cpuKeys = [
     "usage_usec", "user_usec", "system_usec", "nr_periods", "nr_throttled", "throttled_usec",
   ].map { Array($0.utf8) }
 
-  private mutating func readCPU(_ directory: Int32, _ stats: inout Bulkhead_Agent_V1_CgroupStats) {
-    let cpu = read("cpu.stat", directory).values(Self.cpuKeys)
+  /// False if there is nothing to read: that file is in every cgroup.
+  private mutating func readCPU(_ files: CgroupFiles, _ stats: inout Bulkhead_Agent_V1_CgroupStats) -> Bool {
+    let text = read(.cpu, files)
+    if text.isEmpty { return false }
+    let cpu = text.values(Self.cpuKeys)
     stats.cpuMicroseconds = cpu[0]
     stats.cpuUserMicroseconds = cpu[1]
     stats.cpuSystemMicroseconds = cpu[2]
     stats.cpuPeriods = cpu[3]
     stats.cpuThrottledPeriods = cpu[4]
     stats.cpuThrottledMicroseconds = cpu[5]
+    return true
   }
 
   private static let memoryKeys = [
@@ -50,12 +91,11 @@ struct UsageReader {
   ].map { Array($0.utf8) }
   private static let eventKeys = ["max", "oom_kill"].map { Array($0.utf8) }
 
-  private mutating func readMemory(_ directory: Int32, _ stats: inout Bulkhead_Agent_V1_CgroupStats) {
-    stats.memoryBytes = read("memory.current", directory).number
-    stats.memoryPeakBytes = read("memory.peak", directory).number
-    stats.memoryLimitBytes = read("memory.max", directory).number
-    stats.swapBytes = read("memory.swap.current", directory).number
-    let memory = read("memory.stat", directory).values(Self.memoryKeys)
+  private mutating func readMemory(_ files: CgroupFiles, _ stats: inout Bulkhead_Agent_V1_CgroupStats) {
+    stats.memoryBytes = read(.memory, files).number
+    stats.memoryPeakBytes = read(.memoryPeak, files).number
+    stats.memoryLimitBytes = read(.memoryLimit, files).number
+    let memory = read(.memoryParts, files).values(Self.memoryKeys)
     stats.memoryAnonymousBytes = memory[0]
     stats.memoryFileBytes = memory[1]
     stats.memoryInactiveFileBytes = memory[2]
@@ -64,43 +104,29 @@ struct UsageReader {
     stats.memoryKernelBytes = memory[5]
     stats.pageFaults = memory[6]
     stats.majorPageFaults = memory[7]
-    let events = read("memory.events", directory).values(Self.eventKeys)
+  }
+
+  private mutating func readMemoryEvents(_ files: CgroupFiles, _ stats: inout Bulkhead_Agent_V1_CgroupStats) {
+    let events = read(.memoryEvents, files).values(Self.eventKeys)
     stats.memoryLimitHits = events[0]
     stats.oomKills = events[1]
   }
 
-  /// Here and below: a further process of a container has a cgroup of its own.
-  private mutating func processes(_ cgroup: Cgroup, _ directory: Int32) -> UInt64 {
-    var count = UInt64(lines("cgroup.procs", directory))
-    var rest = read("cgroup.stat", directory).values([Array("nr_descendants".utf8)])[0] > 0 ? [cgroup] : []
-    var seen = 0
-    while let parent = rest.popLast(), seen < Self.mostCgroups {
-      for entry in (try? directoryEntries(parent.path)) ?? [] where entry.isDirectory {
-        seen += 1
-        let child = parent.child(String(decoding: entry.name, as: UTF8.self))
-        guard let directory = try? child.openDirectory() else { continue }
-        count += UInt64(lines("cgroup.procs", directory.number))
-        rest.append(child)
-      }
-    }
-    return count
-  }
-
-  private mutating func pressure(_ file: String, _ directory: Int32) -> Bulkhead_Agent_V1_Pressure {
+  private mutating func pressure(_ file: CgroupFiles.Name, _ files: CgroupFiles) -> Bulkhead_Agent_V1_Pressure {
     var pressure = Bulkhead_Agent_V1_Pressure()
-    for words in read(file, directory).lines {
-      var line = Bulkhead_Agent_V1_PressureLine()
-      line.totalMicroseconds = KernelText.value("total", words)
-      line.average10S = UInt32(clamping: KernelText.value("avg10", words))
-      line.average60S = UInt32(clamping: KernelText.value("avg60", words))
-      line.average300S = UInt32(clamping: KernelText.value("avg300", words))
-      if words.first?.first == UInt8(ascii: "s") { pressure.some = line } else { pressure.full = line }
+    for line in read(file, files).pressure {
+      var message = Bulkhead_Agent_V1_PressureLine()
+      message.average10S = UInt32(clamping: line.values[0])
+      message.average60S = UInt32(clamping: line.values[1])
+      message.average300S = UInt32(clamping: line.values[2])
+      message.totalMicroseconds = line.values[3]
+      if line.isFull { pressure.full = message } else { pressure.some = message }
     }
     return pressure
   }
 
-  private mutating func disks(_ directory: Int32) -> [Bulkhead_Agent_V1_DiskStats] {
-    read("io.stat", directory).lines.prefix(Self.mostDisks).compactMap { words in
+  private mutating func disks(_ files: CgroupFiles) -> [Bulkhead_Agent_V1_DiskStats] {
+    read(.disks, files).lines.prefix(Self.mostDisks).compactMap { words in
       guard words.count > 2 else { return nil }
       var disk = Bulkhead_Agent_V1_DiskStats()
       disk.major = UInt32(clamping: KernelText.decimal(words[0]))
@@ -127,26 +153,9 @@ struct UsageReader {
 
   private var characters = [CChar](repeating: 0, count: 256)
 
-  // MARK: - Files
-
-  private mutating func read(_ name: String, _ directory: Int32) -> KernelText {
-    let file = openat(directory, name, O_RDONLY | O_CLOEXEC)
-    guard file >= 0 else { return KernelText([]) }
-    defer { close(file) }
-    let count = Glibc.read(file, &buffer, buffer.count)
-    return KernelText(Array(buffer.prefix(max(count, 0))))
-  }
-
-  /// The number of lines of a file of any length.
-  private mutating func lines(_ name: String, _ directory: Int32) -> Int {
-    let file = openat(directory, name, O_RDONLY | O_CLOEXEC)
-    guard file >= 0 else { return 0 }
-    defer { close(file) }
-    var total = 0
-    while case let count = Glibc.read(file, &buffer, buffer.count), count > 0 {
-      total += KernelText(Array(buffer.prefix(count))).lineCount
-    }
-    return total
+  private mutating func read(_ name: CgroupFiles.Name, _ files: CgroupFiles) -> KernelText {
+    let count = files.read(name, &buffer)
+    return KernelText(Array(buffer.prefix(count)))
   }
 
   /// Memory of a cgroup that the kernel could not take back without killing.

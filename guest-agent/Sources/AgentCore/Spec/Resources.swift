@@ -5,6 +5,8 @@ import GRPCCore
 struct CgroupSetting: Equatable, Sendable {
   var file: String
   var value: String
+
+  var isOfCPUTime: Bool { file.hasPrefix("cpu.") }
 }
 
 /// The limits as cgroup v2 files, in the order in which they are to be written. Throws INVALID_ARGUMENT.
@@ -81,4 +83,19 @@ private func checkUnified(_ file: String, _ value: String) throws {
   guard value.utf8.count < 4096, !value.utf8.contains(0) else {
     throw invalid("unified: the value of \(file) is not text")
   }
+  if file == "memory.max", let bytes = memoryBytes(value), bytes < leastMemory {
+    throw invalid("unified: memory.max is \(bytes): no container can live with less than \(leastMemory)")
+  }
+}
+
+private let leastMemory: UInt64 = 1 << 20
+
+/// What the kernel reads in a limit's file: a number, of bytes or with a suffix. Nil for "max" and what is none.
+func memoryBytes(_ text: String) -> UInt64? {
+  let text = text.filter { !$0.isWhitespace }
+  let units: [(suffix: String, shift: UInt64)] = [("k", 10), ("m", 20), ("g", 30), ("t", 40)]
+  let unit = units.first { text.lowercased().hasSuffix($0.suffix) }
+  guard let number = UInt64(unit == nil ? text[...] : text.dropLast()) else { return nil }
+  let (bytes, overflow) = number.multipliedReportingOverflow(by: 1 << (unit?.shift ?? 0))
+  return overflow ? .max : bytes
 }

@@ -68,7 +68,11 @@ struct Cgroup: Sendable {
     for name in try directoryEntries(path) where name.isDirectory {
       try child(String(decoding: name.name, as: UTF8.self)).remove()
     }
-    guard rmdir(path) != 0, errno != ENOENT else { return }
-    throw SystemError("rmdir", errno, subject: path)
+    for attempt in 0... {
+      guard rmdir(path) != 0, errno != ENOENT else { return }
+      // Processes that were just killed may hold it for moments.
+      guard errno == EBUSY, attempt < 100 else { throw SystemError("rmdir", errno, subject: path) }
+      usleep(1000)
+    }
   }
 }

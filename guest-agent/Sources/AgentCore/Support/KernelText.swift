@@ -13,8 +13,7 @@ struct KernelText {
     bytes.first == UInt8(ascii: "m") ? .max : Self.decimal(bytes[...])
   }
 
-  /// How many lines there are.
-  var lineCount: Int { bytes.reduce(0) { $1 == UInt8(ascii: "\n") ? $0 + 1 : $0 } }
+  var isEmpty: Bool { bytes.isEmpty }
 
   /// The values of lines "key value", in the order of `keys`; 0 for those that are not there.
   func values(_ keys: [[UInt8]]) -> [UInt64] {
@@ -38,6 +37,33 @@ struct KernelText {
     bytes.split(separator: UInt8(ascii: "\n")).map { line in
       line.split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") || $0 == UInt8(ascii: ":") }
     }
+  }
+
+  struct PressureLine {
+    var isFull: Bool
+    /// avg10, avg60, avg300 in hundredths, and total, in this order; 0 where it is missing.
+    var values: [UInt64] = [0, 0, 0, 0]
+  }
+
+  /// The lines of a pressure file, "some avg10=0.12 avg60=0.00 avg300=0.00 total=42" (the kernel's psi.rst).
+  var pressure: [PressureLine] {
+    var lines: [PressureLine] = []
+    var index = 0
+    while index < bytes.count {
+      var line = PressureLine(isFull: bytes[index] == UInt8(ascii: "f"))
+      var seen = 0
+      while index < bytes.count, bytes[index] != UInt8(ascii: "\n") {
+        index += 1
+        guard bytes[index - 1] == UInt8(ascii: "="), seen < line.values.count else { continue }
+        let start = index
+        while index < bytes.count, bytes[index] > UInt8(ascii: " ") { index += 1 }
+        line.values[seen] = Self.decimal(bytes[start..<index])
+        seen += 1
+      }
+      index += 1
+      lines.append(line)
+    }
+    return lines
   }
 
   /// The digits of `text`, whatever stands before and between them up to a line's or word's end; what is
