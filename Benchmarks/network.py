@@ -51,7 +51,7 @@ class NetworkedMachine(BareMachine):
         card["routes"] = [dict(destination=bytes([192, 0, 2, 0]), prefix_length=24, scope=253)]
         process = dict(args=[b"/bin/net", b"serve", str(PORT).encode()], cwd=b"/")
         with Bridge(self.directory / "agent.sock", guest) as bridge:
-            client = Client(str(bridge.path), AGENT)
+            client = Client(str(bridge.path), AGENT, connect_ms=20_000)
             try:
                 for method, fields in (
                     ("CreateSandbox", dict(hostname="bare", scratch_serial="scratch", interfaces=[card])),

@@ -42,6 +42,7 @@ struct NetlinkReader {
     return found
   }
 
+  func prefix(_ length: Int) -> NetlinkReader { NetlinkReader(bytes.prefix(length)) }
   func suffix(from offset: Int) -> NetlinkReader { NetlinkReader(bytes.dropFirst(offset)) }
 
   var address: IPAddress? { IPAddress(bytes: bytes) }

@@ -5,7 +5,7 @@ import LinuxSystem
   import Glibc
 #endif
 
-/// A unicast route of the main table over one link.
+/// A unicast route of the main table over one link, or one path of a route over several.
 public struct Route: Sendable, Equatable {
   public var link: Int32
   public var destination: IPPrefix
@@ -41,7 +41,8 @@ public struct Route: Sendable, Equatable {
 }
 
 extension NetlinkSocket {
-  /// The unicast routes of the main table that go over one link each.
+  /// The unicast routes of the main table, in the order in which they are looked up; one over several paths is
+  /// several.
   public mutating func routes() throws(SystemError) -> [Route] {
     var found: [Route] = []
     for family in [AF_INET, AF_INET6] {
@@ -51,15 +52,17 @@ extension NetlinkSocket {
       request.append(UInt32(0))
       request.append(UInt32(0))
       try dump(request) { body in
-        if let route = Route(body, family: family) { found.append(route) }
+        found += Route.routes(body, family: family)
       }
     }
     return found
   }
 
+  /// Where there is one to the same destination, IPv4 prefers the new one from now on, and IPv6 uses both, as CNI's
+  /// plugins have it when several networks give a default route.
   public mutating func add(_ route: Route) throws(SystemError) {
     var request = NetlinkRequest(
-      "add route \(route.destination)", type: RTM_NEWROUTE, flags: NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL)
+      "add route \(route.destination)", type: RTM_NEWROUTE, flags: NLM_F_ACK | NLM_F_CREATE)
     request.append(route.destination.address.familyNumber)
     request.append(route.destination.length)
     for _ in 0..<2 { request.append(UInt8(0)) }
@@ -98,26 +101,49 @@ extension NetlinkRequest {
 }
 
 extension Route {
-  fileprivate init?(_ body: NetlinkReader, family: Int32) {
+  fileprivate static func routes(_ body: NetlinkReader, family: Int32) -> [Route] {
     let attributes = body.attributes(from: 12)
     guard body.number(UInt8.self, at: 0) == UInt8(family), let length = body.number(UInt8.self, at: 1),
       let scope = body.number(UInt8.self, at: 6), body.number(UInt8.self, at: 7) == UInt8(RTN_UNICAST),
       let flags = body.number(UInt32.self, at: 8), flags & UInt32(RTM_F_CLONED) == 0,
-      attributes[Int(RTA_TABLE.rawValue)]?.number(UInt32.self, at: 0) == RT_TABLE_MAIN.rawValue,
-      let link = attributes[Int(RTA_OIF.rawValue)]?.number(Int32.self, at: 0)
-    else { return nil }
+      attributes[Int(RTA_TABLE.rawValue)]?.number(UInt32.self, at: 0) == RT_TABLE_MAIN.rawValue
+    else { return [] }
     let none = [UInt8](repeating: 0, count: family == AF_INET ? 4 : 16)
     guard let address = attributes[Int(RTA_DST.rawValue)]?.address ?? IPAddress(bytes: none),
       let destination = IPPrefix(address, length: UInt32(length))
-    else { return nil }
+    else { return [] }
     let metrics = attributes[Int(RTA_METRICS.rawValue)]?.attributes(from: 0) ?? [:]
-    let via = attributes[Int(RTA_VIA.rawValue)].flatMap { $0.suffix(from: 2).address }
-    self.init(
-      link: link, destination: destination, gateway: attributes[Int(RTA_GATEWAY.rawValue)]?.address ?? via,
-      source: attributes[Int(RTA_PREFSRC.rawValue)]?.address, scope: scope,
-      priority: attributes[Int(RTA_PRIORITY.rawValue)]?.number(at: 0) ?? 0,
-      mtu: metrics[Int(RTAX_MTU)]?.number(at: 0) ?? 0,
-      advertisedMSS: metrics[Int(RTAX_ADVMSS)]?.number(at: 0) ?? 0,
-      onLink: flags & UInt32(RTNH_F_ONLINK) != 0)
+    return hops(attributes, flags: flags).map { hop in
+      Route(
+        link: hop.link, destination: destination, gateway: hop.gateway,
+        source: attributes[Int(RTA_PREFSRC.rawValue)]?.address, scope: scope,
+        priority: attributes[Int(RTA_PRIORITY.rawValue)]?.number(at: 0) ?? 0,
+        mtu: metrics[Int(RTAX_MTU)]?.number(at: 0) ?? 0,
+        advertisedMSS: metrics[Int(RTAX_ADVMSS)]?.number(at: 0) ?? 0,
+        onLink: hop.flags & UInt32(RTNH_F_ONLINK) != 0)
+    }
+  }
+
+  private typealias Hop = (link: Int32, gateway: IPAddress?, flags: UInt32)
+
+  /// A route's one path, or those of its list (struct rtnexthop).
+  private static func hops(_ attributes: [Int: NetlinkReader], flags: UInt32) -> [Hop] {
+    if let link = attributes[Int(RTA_OIF.rawValue)]?.number(Int32.self, at: 0) {
+      return [(link, gateway(attributes), flags)]
+    }
+    var found: [Hop] = []
+    var rest = attributes[Int(RTA_MULTIPATH.rawValue)] ?? NetlinkReader([])
+    while let length = rest.number(UInt16.self, at: 0).map(Int.init), length >= 8, length <= rest.count,
+      let flags = rest.number(UInt8.self, at: 2), let link = rest.number(Int32.self, at: 4)
+    {
+      found.append((link, gateway(rest.prefix(length).attributes(from: 8)), UInt32(flags)))
+      rest = rest.suffix(from: (length + 3) & ~3)
+    }
+    return found
+  }
+
+  private static func gateway(_ attributes: [Int: NetlinkReader]) -> IPAddress? {
+    attributes[Int(RTA_GATEWAY.rawValue)]?.address
+      ?? attributes[Int(RTA_VIA.rawValue)].flatMap { $0.suffix(from: 2).address }
   }
 }

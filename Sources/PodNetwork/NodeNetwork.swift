@@ -62,6 +62,8 @@ public final class NodeNetwork: Sendable {
     public var addresses: [String] = []
     /// What the plugin `tuning` set in the pod's namespace, for the guest, whose kernel it does not reach.
     public var sysctls: [String: String] = [:]
+    /// Configuration files that are not used, and why.
+    public var remarks: [String] = []
 
     public init() {}
   }
@@ -137,6 +139,7 @@ public final class NodeNetwork: Sendable {
     }
     let files = AttachmentFiles(directory: record)
     var attached = Attached()
+    attached.remarks = found.problems
     for (number, network) in found.networks.enumerated() {
       let request = try AttachmentRequest(
         containerID: pod.id.text, namespace: namespace, interface: "eth\(number)",

@@ -53,8 +53,7 @@ public enum Taps {
         guard let interface = interfaces.first(where: { $0.name == name }) else {
           throw BulkheadError(
             .internalError,
-            "the plugins' result has an Ethernet interface \(printable(name, limit: 16)), which the pod's namespace has not"
-          )
+            "the CNI plugins have made no Ethernet interface \(printable(name, limit: 16)) in the pod's namespace")
         }
         guard let tap = links.first(where: { $0.name == Taps.name(number) }) else {
           throw BulkheadError(.internalError, "there is no tap for \(printable(name, limit: 16))")

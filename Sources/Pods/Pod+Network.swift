@@ -39,10 +39,12 @@ extension Pod {
     let capabilities = (record.spec.network ?? PodNetworkSpec()).capabilities(
       annotations: configuration.addressAnnotations ? record.spec.annotations : [:],
       cgroupParent: record.spec.cgroupParent)
-    return try await services.network.attach(
+    let attached = try await services.network.attach(
       .init(
         id: id, namespace: metadata.namespace, name: metadata.name, uid: metadata.uid, capabilities: capabilities),
       to: configuration.networkNamespace(id), record: configuration.attachments(id))
+    for remark in attached.remarks { logger.warning("CNI configuration", metadata: ["problem": "\(remark)"]) }
+    return attached
   }
 
   func joinNetwork(_ attached: NodeNetwork.Attached) async throws -> PodNetworkSetup {

@@ -35,6 +35,31 @@ import Testing
     #expect(spec.pidMode == .pod)
   }
 
+  @Test func portsAndRates() throws {
+    func mapping(_ container: Int32, _ host: Int32) -> Runtime_V1_PortMapping {
+      .with {
+        $0.protocol = .udp
+        ($0.containerPort, $0.hostPort, $0.hostIp) = (container, host, "192.0.2.1")
+      }
+    }
+    let spec = try podSpec(
+      request {
+        // Without a port of the node there is nothing to map.
+        $0.portMappings = [mapping(53, 5353), mapping(80, 0)]
+        $0.annotations = ["kubernetes.io/egress-bandwidth": "1.5M", "kubernetes.io/ingress-bandwidth": "2Ki"]
+      })
+    #expect(
+      spec.network?.portMappings == [.init(transport: .udp, containerPort: 53, hostPort: 5353, hostIP: "192.0.2.1")])
+    #expect(spec.network?.egressRate == 1_500_000 && spec.network?.ingressRate == 2048)
+    for (container, host) in [(0, 1), (65536, 1), (-1, 1), (1, 65536), (1, -1)] as [(Int32, Int32)] {
+      #expect(refusal(request { $0.portMappings = [mapping(container, host)] })?.message.contains("port") == true)
+    }
+    for rate in ["", "1", "M", "-5M", "1e9", "1Mi5", "99999999T"] {
+      let annotated = request { $0.annotations["kubernetes.io/egress-bandwidth"] = rate }
+      #expect(refusal(annotated)?.message.contains("egress-bandwidth") == true, "\(rate)")
+    }
+  }
+
   @Test func missingMetadataIsNamed() {
     #expect(refusal(.init())?.message.contains("metadata") == true)
     #expect(refusal(request { $0.metadata.name = "" })?.message.contains("metadata.name") == true)

@@ -1,6 +1,7 @@
 """Pods' networks by CNI's own plugins, in namespaces made here: what pods, the node and a machine beyond it
 see of each other."""
 
+import json
 import os
 import signal
 import socket
@@ -72,7 +73,7 @@ def world(cri, operator, layout, tmp_path_factory):
         outside.join(inside, "198.51.100.2/24", "198.51.100.1/24")
         for way in ("10.77.0.0/24 via 198.51.100.1",):
             outside.ip("route", "add", *way.split())
-        settings = dict(required=True, plugin_timeout="4s", address_annotations=True)
+        settings = dict(required=True, plugin_timeout="4s", address_annotations=True, max_networks=2)
         node = Node(cri, operator, netns=inside, network=settings)
         node.start()
         try:
@@ -109,6 +110,7 @@ def pods(world):
         {"type": "portmap", "capabilities": {"portMappings": True}, "snat": True},
         {"type": "firewall"},
         {"type": "tuning", "sysctl": {"net.core.somaxconn": "777"}},
+        {"type": "loopback"},
     )
     mappings = [
         dict(protocol=node.e.TCP, container_port=PORT, host_port=8080),
@@ -163,10 +165,19 @@ def test_the_pod_has_what_the_plugins_gave(world, pods):
     assert pods[0].server.sh("cat /sys/class/net/eth0/address").strip() in neighbours
 
 
+def test_the_machine_is_inside_the_namespace_with_a_queue_for_each_processor(world, pods):
+    for pod, queues in zip(pods, (1, 2)):
+        qemu = world.node.inspect(pod.id).vm.qemu_pid
+        namespace = world.node.base / "run" / "netns" / pod.id
+        assert os.stat(f"/proc/{qemu}/ns/net").st_ino == namespace.stat().st_ino
+        assert pod.server.sh("ls -d /sys/class/net/eth0/queues/rx-*").count("rx-") == queues
+
+
 def test_hosts_and_hostname(pods):
     hosts = pods[0].server.sh("cat /etc/hosts; hostname").split("\n")
     assert "127.0.0.1\tlocalhost" in hosts
     assert f"{pods[0].ip}\tfirst" in hosts and f"{pods[0].ip6}\tfirst" in hosts and "first" in hosts
+
 
 
 def test_node_to_pod_and_from_beyond(world, pods):
@@ -355,6 +366,78 @@ def test_plugins_that_make_several_interfaces(world):
                 assert phases.count("vm start") == starts
 
 
+def test_two_networks(world):
+    """Of the second the pod has an interface more, and its one address in Status is that of the first."""
+    second = cni.bridge(world.node, "10.84.0.0/24", bridge="pods6")
+    cni.configure(world.node, second, file="20-second.conflist", name="second")
+    try:
+        with network(world.node, cni.bridge(world.node)), serving_pod(world.node) as pod:
+            assert pod.server.sh("ls /sys/class/net").split() == ["eth0", "eth1", "lo"]
+            assert [pod.ip[:6], *(one.ip[:4] for one in pod.status().network.additional_ips)] == ["10.77.", "fd00"]
+            there = pod.server.sh("ip -o -4 address show eth1").split()[3].split("/")[0]
+            assert talk(world.inside, pod.ip, PORT).endswith(" hello")
+            assert talk(world.inside, there, PORT).endswith(" hello")
+            # Both give a default route. What the guest prefers, a container would.
+            namespace = str(world.node.base / "run" / "netns" / pod.id)
+            host = world.inside.run("nsenter", f"--net={namespace}", "ip", "-4", "route", "show", "default")
+            routes = [line for line in pod.server.sh("ip route").splitlines() if line.startswith("default")]
+            assert [line.split()[:5] for line in routes] == [line.split()[:5] for line in host.splitlines()]
+            assert len(routes) == 2
+    finally:
+        (world.node.base / "cni" / "20-second.conflist").unlink()
+
+
+def test_cards_that_only_other_pods_need_are_not_seen(world):
+    """Since some pod had two, machines are born with two."""
+    with network(world.node, cni.bridge(world.node)), serving_pod(world.node) as pod:
+        assert pod.server.sh("ls /sys/class/net").split() == ["eth0", "lo"]
+        assert talk(world.inside, pod.ip, PORT).endswith(" hello")
+
+
+def test_what_plugins_are_told(world):
+    """By a .conf file, the form for one plugin."""
+    node = world.node
+    told = node.base / "told"
+    listen = f'[ $CNI_COMMAND = ADD ] && printf "%s\\n%s" "$CNI_ARGS" "$config" > {told}'
+    cni.plugin(node, "listener", f'config=$(cat); {listen}; printf %s "$config" | /usr/lib/cni/bridge')
+    names = ["portMappings", "bandwidth", "dns", "ips", "mac", "aliases", "infinibandGUID", "ignored"]
+    wish = {f"network.bulkhead.dev/{name}": value for name, value in (
+        ("ips", "192.0.2.5/24, fd00::5/64"), ("mac", "0a:00:00:00:00:05"), ("aliases", "web,db"),
+        ("infiniband-guid", "c2:11:22:33:44:55:66:77"))}  # fmt: skip
+    wish["kubernetes.io/ingress-bandwidth"] = "16M"
+    fields = dict(
+        annotations=wish,
+        port_mappings=[dict(protocol=node.e.SCTP, container_port=1, host_port=2, host_ip="127.0.0.1")],
+        dns_config=dict(servers=["10.96.0.10"], searches=["svc"], options=["ndots:5"]),
+    )
+    file = node.base / "cni" / "00-single.conf"
+    plugin = cni.bridge(node, "192.0.2.0/24", "fd00::/64", bridge="pods5", own=[1, None])
+    plugin.update(type="listener", capabilities=dict.fromkeys(names, True))
+    file.write_text(json.dumps(dict(cniVersion="0.3.1", name="single", **plugin)))
+    try:
+        with node.pod(**fields) as pod:
+            arguments, configuration = told.read_text().split("\n", 1)
+            status = pod.status().network
+            assert [status.ip, status.additional_ips[0].ip] == ["192.0.2.5", "fd00::5"]
+    finally:
+        file.unlink()
+    metadata = pod.config.metadata
+    expected = dict(K8S_POD_NAMESPACE=metadata.namespace, K8S_POD_NAME=metadata.name, K8S_POD_UID=metadata.uid)
+    expected.update(IgnoreUnknown="1", K8S_POD_INFRA_CONTAINER_ID=pod.id)
+    assert dict(part.split("=") for part in arguments.split(";")) == expected
+    configuration = json.loads(configuration)
+    assert configuration["runtimeConfig"] == {
+        "portMappings": [dict(hostPort=2, containerPort=1, protocol="sctp", hostIP="127.0.0.1")],
+        "bandwidth": dict(ingressRate=16_000_000, ingressBurst=2_000_000),
+        "dns": dict(servers=["10.96.0.10"], searches=["svc"], options=["ndots:5"]),
+        "ips": ["192.0.2.5/24", "fd00::5/64"],
+        "mac": "0a:00:00:00:00:05",
+        "aliases": ["web", "db"],
+        "infinibandGUID": "c2:11:22:33:44:55:66:77",
+    }
+    assert (configuration["cniVersion"], configuration["name"], configuration["own"]) == ("0.3.1", "single", [1, None])
+
+
 # What goes wrong.
 
 
@@ -366,6 +449,7 @@ def test_an_invalid_file_is_named_and_the_others_used(world, pods):
         assert condition.status and "05-bad.conflist" in condition.message
         with world.node.pod() as pod:
             assert pod.status().network.ip.startswith("10.77.0.")
+        assert "05-bad.conflist is not used" in (world.node.base / "daemon.log").read_text()
     finally:
         bad.unlink()
 

@@ -7,7 +7,7 @@ import Testing
 /// The node's networks with CNI's own plugins, in a namespace that the test makes: each plugin is reached by a
 /// script that enters it first.
 @Suite(.serialized) struct NodeNetworkTests {
-  private static let plugins = ["bridge", "host-local", "portmap", "loopback"]
+  private static let plugins = ["bridge", "host-local", "portmap", "ptp"]
 
   private final class World: Sendable {
     let directory: String
@@ -21,17 +21,20 @@ import Testing
         try FileManager.default.createDirectory(atPath: "\(directory)/\(name)", withIntermediateDirectories: true)
       }
       try run("ip netns add \(node) && ip -n \(node) link set lo up")
-      for name in NodeNetworkTests.plugins {
-        let path = "\(directory)/bin/\(name)"
-        // Its own plugins are called from inside, and must not enter again.
-        try Data("#!/bin/sh\nCNI_PATH=/usr/lib/cni exec nsenter --net=/run/netns/\(node) /usr/lib/cni/\(name)\n".utf8)
-          .write(to: URL(fileURLWithPath: path))
-        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: path)
-      }
       network = NodeNetwork(
         NodeNetwork.Settings(
           configurationDirectory: "\(directory)/cni", pluginDirectories: ["\(directory)/bin"],
           maximumNetworks: maximumNetworks, isRequired: true, pluginDeadline: .seconds(30)))
+      for name in NodeNetworkTests.plugins {
+        // Its own plugins are called from inside, and must not enter again.
+        try plugin(name, "CNI_PATH=/usr/lib/cni exec nsenter --net=/run/netns/\(node) /usr/lib/cni/\(name)")
+      }
+    }
+
+    func plugin(_ name: String, _ script: String) throws {
+      let path = "\(directory)/bin/\(name)"
+      try Data("#!/bin/sh\n\(script)\n".utf8).write(to: URL(fileURLWithPath: path))
+      try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: path)
     }
 
     deinit {
@@ -46,7 +49,8 @@ import Testing
         {"cniVersion":"1.0.0","name":"\(name)","plugins":[
         {"type":"bridge","bridge":"\(bridge)","isGateway":true,"ipMasq":true,
          "ipam":{"type":"host-local","dataDir":"\(directory)/ipam","ranges":
-          [[{"subnet":"10.\(number).0.0/24"}],[{"subnet":"fd00:\(number)::/64"}]]}},
+          [[{"subnet":"10.\(number).0.0/24"}],[{"subnet":"fd00:\(number)::/64"}]],
+          "routes":[{"dst":"0.0.0.0/0"},{"dst":"::/0"}]}},
         {"type":"portmap","capabilities":{"portMappings":true}}]}
         """)
     }
@@ -132,6 +136,12 @@ import Testing
       #expect(attached.addresses == ["10.81.0.2", "fd00:81::2"])
       let addresses = interfaces.flatMap { $0.addresses.map(\.prefix.description) }
       #expect(addresses.filter { $0.hasPrefix("10.") } == ["10.81.0.2/24", "10.82.0.2/24"])
+      // Each network gives a default route: IPv6 has both, as one over two paths.
+      for interface in interfaces {
+        let gateways = interface.routes.filter { $0.destination.length == 0 }.compactMap(\.gateway?.description)
+        let number = interface.name == "eth0" ? 81 : 82
+        #expect(gateways.sorted() == ["10.\(number).0.1", "fd00:\(number)::1"])
+      }
     }
   }
 
@@ -171,6 +181,48 @@ import Testing
     try await NetworkNamespace.delete(at: namespace)
     try await world.network.detach(record: record)
     #expect(try world.state()[2].contains("10.81.0.2") == false)
+  }
+
+  @Test(arguments: ["0.3.1", "0.4.0", "1.0.0"])
+  func everyVersionThatThePluginsSpeak(_ version: String) async throws {
+    let world = try World()
+    try world.configure(
+      "10.conflist",
+      """
+      {"cniVersion":"\(version)","name":"one","plugins":[{"type":"bridge","bridge":"pods0",
+      "ipam":{"type":"host-local","dataDir":"\(world.directory)/ipam","ranges":[[{"subnet":"10.81.0.0/24"}]]}},
+      {"type":"portmap","capabilities":{"portMappings":true}}]}
+      """)
+    try await world.round { attached, _ in #expect(attached.addresses == ["10.81.0.2"]) }
+    #expect(try world.state()[1].contains("8080") == false)
+    #expect(try world.state()[2].contains("10.81.0.2") == false)
+  }
+
+  /// What is newer than the plugins are is said in their words.
+  @Test func aVersionThatThePluginsDoNotSpeak() async throws {
+    let world = try World()
+    try world.configure("10.conf", #"{"cniVersion":"1.1.0","name":"one","type":"ptp"}"#)
+    guard case .notReady(let why) = await world.network.readiness() else {
+      Issue.record("ready")
+      return
+    }
+    #expect(why.contains("ptp") && why.contains("STATUS"), "\(why)")
+  }
+
+  @Test func pluginsAreToldWhichAttachmentsThereAre() async throws {
+    let world = try World()
+    try world.plugin("collector", "[ $CNI_COMMAND = GC ] && cat > \(world.directory)/seen; exit 0")
+    try world.configure("10.conf", #"{"cniVersion":"1.1.0","name":"one","type":"collector"}"#)
+    let pod = world.pod(hostPort: 8080)
+    let record = "\(world.directory)/records/\(pod.id)"
+    _ = try await world.network.attach(pod, to: "\(world.directory)/netns/\(pod.id)", record: record)
+    #expect(await world.network.collectGarbage(except: [record, "\(world.directory)/records/none"]) == [])
+    let seen = try JSONDecoder().decode(
+      JSONValue.self, from: Data(contentsOf: URL(fileURLWithPath: "\(world.directory)/seen")))
+    #expect(
+      seen["cni.dev/valid-attachments"]
+        == .array([.object(["containerID": .string(pod.id.text), "ifname": .string("eth0")])]))
+    try await world.network.detach(record: record)
   }
 
   @Test func noConfigurationIsNotReady() async throws {

@@ -7,7 +7,6 @@ import Netlink
 enum GuestNetwork {
   /// Blocks. Throws FAILED_PRECONDITION that names the interface.
   static func configure(_ plans: [InterfacePlan]) throws {
-    if plans.isEmpty { return }
     var socket = try NetlinkSocket()
     let links = try socket.links()
     for (number, plan) in plans.enumerated() {
@@ -21,6 +20,17 @@ enum GuestNetwork {
       do { try configure(link.index, plan, &socket) } catch {
         throw RPCError(code: .failedPrecondition, message: "interface \(plan.name) can't be configured: \(error)")
       }
+    }
+    if links.count(where: { !$0.isLoopback }) > plans.count { removeSpares(except: plans, try socket.links()) }
+  }
+
+  /// Machines are born with as many cards as any pod of the node had: this pod is not to see those that it has no
+  /// use for.
+  private static func removeSpares(except plans: [InterfacePlan], _ links: [Link]) {
+    for link in links where !link.isLoopback && !plans.contains(where: { $0.name == link.name }) {
+      // The PCI device that the card's virtio device belongs to; what has none is the kernel's own.
+      let path = "/sys/class/net/\(link.name)/device/../remove"
+      if access(path, F_OK) == 0 { Boot.attempt { try writeFile(path, Array("1".utf8)) } }
     }
   }
 
