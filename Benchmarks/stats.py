@@ -24,8 +24,9 @@ def measure(node: Node, image: str) -> dict[str, Samples]:
             pods.append(node.run_pod())
             for _ in range(CONTAINERS):
                 pods[-1].run(image, "/bin/sleep", "100000")
-        # What starting them left to do is done by then.
+        # What starting them left to do is done by then, and each guest has answered once.
         time.sleep(5)
+        until(lambda: len(node.cri.ListContainerStats().stats) == PODS * CONTAINERS, "all answer", 30)
         for name, call in (("stats", node.cri.ListContainerStats), ("metrics", node.cri.ListPodSandboxMetrics)):
             for _ in range(CALLS):
                 start = time.perf_counter()

@@ -357,7 +357,7 @@ class TestHost:
         assert worker.sh("grep -c ^processor /proc/cpuinfo") == "2\n"
 
     def test_the_overhead_is_for_guest_and_qemu(self, node, images):
-        """Of 256 MiB, QEMU gets 64; processors are whole ones."""
+        """Of 256 MiB, QEMU gets 96; processors are whole ones."""
         with node.pod(
             linux=dict(
                 resources=dict(memory_limit_in_bytes=100 * MIB, cpu_period=100000, cpu_quota=100000),
@@ -365,9 +365,9 @@ class TestHost:
             )
         ) as pod:
             machine = node.inspect(pod.id).vm
-            assert (machine.vcpus, machine.memory_bytes) == (2, (100 + 256 - 64) * MIB)
+            assert (machine.vcpus, machine.memory_bytes) == (2, (100 + 256 - 96) * MIB)
             nproc, total = pod.output(images.plain, "nproc; grep MemTotal /proc/meminfo").split("\n")[:2]
-            assert nproc == "2" and 200 < int(total.split()[1]) / 1024 < 292
+            assert nproc == "2" and 180 < int(total.split()[1]) / 1024 < 260
 
     def test_without_resources_it_has_the_configured_size(self, node, pod, sleeper):
         machine = node.inspect(pod.id).vm

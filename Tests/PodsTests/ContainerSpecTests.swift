@@ -137,7 +137,7 @@ extension MachineSizeTests {
   @Test func overheadPaysForTheGuestAndForQEMU() {
     let limit: UInt64 = 512 << 20
     #expect(size(PodResources(memoryBytes: limit, overheadBytes: 160 << 20)).memory == .mebibytes(512 + 128))
-    #expect(size(PodResources(memoryBytes: limit, overheadBytes: 320 << 20)).memory == .mebibytes(512 + 256))
+    #expect(size(PodResources(memoryBytes: limit, overheadBytes: 352 << 20)).memory == .mebibytes(512 + 256))
     #expect(size(PodResources(memoryBytes: limit, hugepageBytes: 64 << 20)).memory == .mebibytes(512 + 64 + 128))
     #expect(size(PodResources(milliCPU: 900, overheadMilliCPU: 100)).vcpus == 1)
     #expect(size(PodResources(milliCPU: 1900, overheadMilliCPU: 200)).vcpus == 3)
