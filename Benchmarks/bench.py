@@ -8,6 +8,7 @@ this program. BENCH_ROUNDS sets how often each thing is done (10).
 """
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -86,6 +87,19 @@ def measure_pods(node: Node, image: str) -> dict[str, Samples]:
     return samples
 
 
+def measure_death(node: Node) -> Samples:
+    """From the SIGKILL of QEMU to the status that says NotReady, asked for every 5 ms."""
+    samples = Samples("A killed VM, until its pod is NotReady", "ms")
+    for _ in range(ROUNDS):
+        with node.pod() as pod:
+            os.kill(node.inspect(pod.id).vm.qemu_pid, signal.SIGKILL)
+            begin = time.perf_counter()
+            while pod.status().state != node.e.SANDBOX_NOTREADY:
+                time.sleep(0.005)
+            samples.add(time.perf_counter() - begin)
+    return samples
+
+
 def machine() -> dict:
     model = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "unknown")
     return {
@@ -130,6 +144,8 @@ def main():
             figures.pods(stats.measure(node, image))
             say(f"Network, {ROUNDS} rounds")
             figures.network(network.measure(node.cri_api, node.operator_api, where / "layout", where, ROUNDS, bare))
+            say(f"Killed VMs, {ROUNDS} rounds")
+            figures.death(measure_death(node))
             say("Memory")
             figures.returned(stats.measure_returned(node, image))
             figures.memory(memory.measure(node, image))

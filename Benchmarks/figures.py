@@ -83,6 +83,9 @@ class Figures:
             self.add(f"TCP, {name}", "MB/s", speeds["pod"], 0.95, at_most=False,
                      ratio=speeds["pod"] / speeds["bare"], bar_unit="of by hand")  # fmt: skip
 
+    def death(self, samples: Samples):
+        self.add(samples.name, "ms", samples.percentile(50), 1000, summary=samples.summary())
+
     def pull(self, measured: dict):
         self.add("gunzip of the same layers, one after the other", "MB/s", measured["gunzip"])
         self.add("Pull and convert, unpacked bytes", "MB/s", measured["pull"], 0.8, at_most=False,

@@ -70,15 +70,13 @@ struct MachineTests {
     try await hypervisor.release(description.id)
   }
 
-  @Test func aKilledQEMUIsKnownWithinASecond() async throws {
+  @Test func aKilledQEMUIsKnownWithoutAsking() async throws {
     let hypervisor = try await TestNode.hypervisor()
     let description = TestNode.description()
     let machine = try await hypervisor.start(description)
     let pid = try #require(try await machine.status().qemuPID)
     kill(pid, SIGKILL)
-    let start = ContinuousClock.now
     #expect(await machine.waitUntilStopped() == .processDied)
-    #expect(ContinuousClock.now - start < .seconds(1))
     await #expect(throws: BulkheadError.self) { try await machine.dial(port: 1024) }
     try await hypervisor.release(description.id)
     #expect(try await hypervisor.find(description.id) == nil)
@@ -133,9 +131,7 @@ struct MachineTests {
     await #expect(throws: BulkheadError.self) {
       try await machine.attach(MachineShare(tag: "other", directory: files.path))
     }
-    let start = ContinuousClock.now
     try await hypervisor.release(description.id)
-    #expect(ContinuousClock.now - start < .seconds(2))
     #expect(try run("/bin/sh", "-c", "ps -eo args | grep '[v]irtiofsd.*\(description.id.text.prefix(20))'").text == "")
   }
 
