@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "Tests" / "EndToEnd"))
 
+import files  # noqa: E402
 import memory  # noqa: E402
 import network  # noqa: E402
 import pulls  # noqa: E402
@@ -150,6 +151,10 @@ def main():
             figures.returned(stats.measure_returned(node, image))
             figures.memory(memory.measure(node, image))
             figures.overhead(*memory.overhead(node, image))
+            say("File I/O")
+            big = files.push_image(registry, where / "layout", "bench/big:1")
+            node.pull(big)
+            figures.files(files.measure(node, big, where, min(ROUNDS, 5)))
             say("Pull and convert")
             figures.pull(pulls.measure(node, registry, where, min(ROUNDS, 5)))
             figures.memory({"Daemon PSS without pods, after these pulls": memory.pss(node.process.pid)})

@@ -91,6 +91,13 @@ class Figures:
         self.add("Pull and convert, unpacked bytes", "MB/s", measured["pull"], 0.8, at_most=False,
                  ratio=measured["pull"] / measured["gunzip"], bar_unit="of gunzip")  # fmt: skip
 
+    def files(self, rows: list[tuple]):
+        for name, unit, value, ratio in rows:
+            if ratio is None:
+                self.add(name, unit, value)
+            else:
+                self.add(name, unit, value, 0.8, at_most=False, ratio=ratio, bar_unit="of the raw disk")
+
     def memory(self, measured: dict):
         bars = {
             "Agent binary, stripped": 20,

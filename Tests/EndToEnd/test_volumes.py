@@ -2,7 +2,6 @@
 them stays on the host."""
 
 import os
-import stat
 import subprocess
 import time
 import uuid
@@ -291,3 +290,345 @@ def test_status_says_what_is_mounted(vpod, images, host, node):
 def test_bad_mounts(vpod, images, fields, match):
     with fails("INVALID_ARGUMENT", match=match):
         vpod.create(images.plain, "/bin/true", mounts=[fields])
+
+
+def test_sources_that_a_machine_cannot_be_shown(vpod, images, host):
+    import socket
+
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(host / "socket"))
+    os.mkfifo(host / "fifo")
+    (host / "dangling").symlink_to("nowhere")
+    before = entries(vpod.node, vpod)
+    for name, code, match in [
+        ("socket", "INVALID_ARGUMENT", "socket"),
+        ("fifo", "INVALID_ARGUMENT", "neither"),
+        ("dangling", "FAILED_PRECONDITION|INTERNAL", "dangling"),
+    ]:
+        with fails(*code.split("|"), match=match):
+            vpod.create(images.plain, "/bin/true", mounts=[mount(host, "/first"), mount(host / name, "/m")])
+    assert entries(vpod.node, vpod) == before
+    listener.close()
+
+
+# Memory
+
+
+def test_memory_is_the_guests_and_the_pods(vpod, images, host):
+    volume = kubelet_volume(host, "empty-dir", "cache")
+    tmpfs(volume, "size=8m")
+    os.chown(volume, 0, 5000)
+    volume.chmod(0o2777)
+    one = vpod.run(images.plain, "/bin/sleep", "1000", mounts=[mount(volume, "/cache")])
+    facts = one.sh("grep ' /cache ' /proc/mounts; stat -c '%a %g' /cache; df -k /cache | tail -1; echo x > /cache/file")
+    assert facts.startswith("tmpfs ") and "2777 5000" in facts and " 8192 " in facts
+    assert os.listdir(volume) == []
+    two = vpod.run(images.plain, "/bin/sleep", "1000", mounts=[mount(volume, "/c", readonly=True)])
+    assert two.sh("cat /c/file; touch /c/y 2>/dev/null || echo refused").split() == ["x", "refused"]
+    # A container that is started anew finds what was there.
+    one.stop(0)
+    one.remove()
+    assert vpod.output(images.plain, "cat /cache/file", mounts=[mount(volume, "/cache")]) == "x\n"
+    two.stop(0)
+    two.remove()
+
+
+def test_part_of_memory(vpod, images, host):
+    """A subPath: the kubelet makes the directory and mounts it elsewhere."""
+    volume = kubelet_volume(host, "empty-dir", "parts")
+    tmpfs(volume, "size=8m")
+    (volume / "a" / "b").mkdir(parents=True)
+    part = host / "volume-subpaths" / "0"
+    part.mkdir(parents=True)
+    subprocess.run(["mount", "--bind", volume / "a" / "b", part], check=True)
+    text = vpod.output(
+        images.plain, "echo in part > /part/file; cat /all/a/b/file",
+        mounts=[mount(part, "/part"), mount(volume, "/all")],
+    )
+    assert text == "in part\n" and os.listdir(part) == []
+
+
+def test_memory_has_its_limit(vpod, images, host):
+    volume = kubelet_volume(host, "empty-dir", "small")
+    tmpfs(volume, "size=1m")
+    script = "dd if=/dev/zero of=/m/file bs=1k count=2048 2>&1 | grep -o 'No space left'"
+    assert vpod.output(images.plain, script, mounts=[mount(volume, "/m")]) == "No space left\n"
+
+
+# What the kubelet updates
+
+
+class AtomicWriter:
+    """Writes a volume as the kubelet does."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+        self.count = 0
+
+    def write(self, **files: str):
+        self.count += 1
+        new = self.directory / f"..2026_01_01_00_00_00.{self.count}"
+        new.mkdir()
+        for name, text in files.items():
+            (new / name).write_text(text)
+            (new / name).chmod(0o440)
+            os.chown(new / name, 0, 5000)
+        data = self.directory / "..data"
+        old = data.resolve() if data.is_symlink() else None
+        (self.directory / "..data_tmp").symlink_to(new.name)
+        (self.directory / "..data_tmp").rename(data)
+        for name in files:
+            if not (self.directory / name).is_symlink():
+                (self.directory / name).symlink_to(f"..data/{name}")
+        for entry in self.directory.iterdir():
+            if not entry.name.startswith("..") and entry.name not in files:
+                entry.unlink()
+        if old:
+            subprocess.run(["rm", "-r", old], check=True)
+
+
+WATCHER = r"""
+#include <stdio.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+  char buffer[4096] __attribute__((aligned(8)));
+  int fd = inotify_init1(0);
+  if (argc < 2 || inotify_add_watch(fd, argv[1], IN_CREATE | IN_DELETE | IN_MOVED_TO) < 0) return 1;
+  puts("watching");
+  fflush(stdout);
+  for (ssize_t n; (n = read(fd, buffer, sizeof buffer)) > 0; fflush(stdout))
+    for (char *p = buffer; p < buffer + n;) {
+      struct inotify_event *event = (struct inotify_event *)p;
+      printf("%s %s\n", event->mask & IN_MOVED_TO ? "moved" : event->mask & IN_CREATE ? "made" : "gone", event->name);
+      p += sizeof *event + event->len;
+    }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def watcher(tmp_path_factory):
+    """A program that prints what inotify tells it of a directory."""
+    directory = tmp_path_factory.mktemp("watcher")
+    directory.chmod(0o755)
+    (directory / "watcher.c").write_text(WATCHER)
+    program = directory / "watcher"
+    subprocess.run(["cc", "-static", "-O1", "-o", program, directory / "watcher.c"], check=True)
+    return program
+
+
+@pytest.mark.parametrize("plugin", ["configmap", "projected"])
+def test_inotify_tells_of_an_update(vpod, images, host, watcher, plugin):
+    volume = kubelet_volume(host, plugin)
+    writer = AtomicWriter(volume)
+    writer.write(key="old\n", dropped="x\n")
+    mounts = [mount(volume, "/etc/config", readonly=True), mount(watcher, "/bin/watcher", readonly=True)]
+    container = vpod.run(images.plain, "/bin/watcher", "/etc/config", mounts=mounts)
+    container.wait_output("watching")
+    assert container.sh("cat /etc/config/key; stat -c '%a %g' /etc/config/..data/key").split() == ["old", "440", "5000"]
+    writer.write(key="new\n", added="y\n")
+    container.wait_output("moved ..data$", 10)
+    container.wait_output("made added", 5)
+    container.wait_output("gone dropped", 5)
+    assert container.sh("cat /etc/config/key /etc/config/added; ls /etc/config").split() == ["new", "y", "added", "key"]
+    assert "refused" in container.sh("touch /etc/config/x 2>/dev/null || echo refused")
+    # Another container sees the same copy.
+    late = vpod.output(images.plain, "cat /c/key; grep ' /c ' /proc/mounts", mounts=[mount(volume, "/c", readonly=True)])
+    assert late.startswith("new\ntmpfs ")
+    container.stop(0)
+    container.remove()
+
+
+def test_a_volume_too_large_to_copy_is_shown_itself(vpod, images, host):
+    volume = kubelet_volume(host, "projected", "large")
+    writer = AtomicWriter(volume)
+    writer.write(key="x" * (5 << 20))
+    mounts = [mount(volume, "/c", readonly=True)]
+    container = vpod.run(images.plain, "/bin/sleep", "1000", mounts=mounts)
+    assert " virtiofs " in container.sh("grep ' /c ' /proc/mounts") and container.sh("wc -c < /c/key") == f"{5 << 20}\n"
+    writer.write(key="new\n")
+    until(lambda: container.sh("cat /c/key 2>/dev/null; true") == "new\n", "the update is seen", 10)
+    container.stop(0)
+    container.remove()
+
+
+# Image volumes
+
+
+def test_image_volumes(vpod, images, host):
+    def volume(path, sub_path=""):
+        return dict(container_path=path, image=dict(image=images.app), image_sub_path=sub_path, readonly=True)
+
+    text = vpod.output(
+        images.plain,
+        "cat /image/data/kept/file /part/file; touch /image/x 2>/dev/null || echo refused; grep ' /image ' /proc/mounts",
+        mounts=[volume("/image"), volume("/part", "data/kept")],
+    )
+    assert text.split()[:3] == ["kept", "kept", "refused"] and "erofs ro" in text
+    with fails("FAILED_PRECONDITION", "NOT_FOUND", match="no/such"):
+        vpod.create(images.plain, "/bin/true", mounts=[volume("/image", "no/such")])
+    with fails("NOT_FOUND", match="pull it first"):
+        missing = dict(container_path="/image", image=dict(image="example.org/missing:1"))
+        vpod.create(images.plain, "/bin/true", mounts=[missing])
+    with fails("INVALID_ARGUMENT", match=r"\.\."):
+        vpod.create(images.plain, "/bin/true", mounts=[volume("/image", "../..")])
+
+
+# Devices
+
+
+@pytest.fixture
+def loop(host):
+    """A loop device over a file."""
+    (host / "disk").write_bytes(b"on the disk".ljust(8 << 20, b"\0"))
+    device = subprocess.run(
+        ["losetup", "--find", "--show", host / "disk"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    yield device
+    subprocess.run(["losetup", "--detach", device], check=True)
+
+
+def test_block_devices(node, images, host, loop):
+    before = os.stat(loop)
+    assert "system.posix_acl_access" not in os.listxattr(loop)
+    (host / "by-id").symlink_to(loop)
+    with node.pod() as pod:
+        text = pod.output(
+            images.plain,
+            "head -c 11 /dev/xvda; test -b /dev/xvda && echo block; echo -n written | dd of=/dev/xvda bs=512 seek=8 "
+            "conv=sync,fsync 2>/dev/null; wc -c < /dev/xvda",
+            devices=[dict(container_path="/dev/xvda", host_path=str(host / "by-id"), permissions="rwm")],
+        )
+        assert text.split() == ["on", "the", "diskblock", str(8 << 20)]
+        assert (host / "disk").read_bytes()[4096:4103] == b"written"
+        # Nobody else in the pod has it.
+        other = "ls /dev/xvda 2>/dev/null; mknod /tmp/d b 8 16; head -c 1 /tmp/d >/dev/null 2>&1 || echo refused"
+        assert pod.output(images.plain, other) == "refused\n"
+    after = os.stat(loop)
+    assert (before.st_mode, before.st_uid, before.st_gid) == (after.st_mode, after.st_uid, after.st_gid)
+    # The VM's user was named in its access list, and is no more.
+    assert "system.posix_acl_access" not in os.listxattr(loop)
+
+
+def test_block_device_that_is_only_read(node, images, host, loop):
+    read = [dict(container_path="/dev/ro", host_path=loop, permissions="r")]
+    with node.pod() as pod:
+        text = pod.output(
+            images.plain, "head -c 11 /dev/ro; echo; echo x > /dev/ro 2>/dev/null || echo refused; cat /sys/block/sd?/ro",
+            devices=read,
+        )
+        assert text.split("\n")[:2] == ["on the disk", "refused"]
+        # At the hypervisor: the guest's root can't either.
+        privileged = pod.output(
+            images.plain,
+            "for d in /sys/block/sd?; do test $(cat $d/size) = 16384 && cat $d/ro && echo x > /dev/${d##*/}; done; true",
+            linux=dict(security_context=dict(privileged=True)), devices=read,
+        )
+        assert privileged.split()[0] == "1"
+    assert (host / "disk").read_bytes().startswith(b"on the disk")
+
+
+def test_devices_that_a_machine_cannot_have(vpod, images, host):
+    (host / "file").touch()
+    for path in ("/dev/null", str(host / "file"), "/dev"):
+        with fails("INVALID_ARGUMENT", match="block device"):
+            vpod.create(images.plain, "/bin/true", devices=[dict(host_path=path, container_path="/dev/x")])
+    with fails("NOT_FOUND", match="missing"):
+        vpod.create(images.plain, "/bin/true", devices=[dict(host_path="/dev/missing", container_path="/dev/x")])
+    with fails("INVALID_ARGUMENT", match="r, w and m"):
+        devices = [dict(host_path="/dev/loop0", container_path="/dev/x", permissions="q")]
+        vpod.create(images.plain, "/bin/true", devices=devices)
+    with fails("UNIMPLEMENTED", match="vendor.example/gpu=0"):
+        vpod.create(images.plain, "/bin/true", CDI_devices=[dict(name="vendor.example/gpu=0")])
+
+
+# What is left
+
+
+def test_virtiofsd_is_confined_and_shows_nothing_else(vpod, images, host):
+    (host / "file").write_text("x\n")
+    (host / "sibling").touch()
+    container = vpod.run(images.plain, "/bin/sleep", "1000", mounts=[mount(host / "file", "/f")])
+    daemons = [pid for pid, line in leftovers.processes(vpod.node.base).items() if f"shares/{vpod.id}" in line]
+    assert len(daemons) == 2
+    for pid in daemons:
+        assert os.readlink(f"/proc/{pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt")
+        assert set(os.listdir(Path("/proc", str(pid), "root"))) == entries(vpod.node, vpod)
+    serving = [Path(f"/proc/{pid}/status").read_text() for pid in daemons]
+    assert any("Seccomp:\t2" in text for text in serving)
+    assert not any(int(text.split("CapEff:\t")[1].split()[0], 16) & 1 << 21 for text in serving if "Seccomp:\t2" in text)
+    container.stop(0)
+    container.remove()
+
+
+def test_no_mount_no_virtiofsd_and_nothing_is_left(node, images, host):
+    before = leftovers.snapshot(node.base)
+    with node.pod() as pod:
+        pod.output(images.plain, "true")
+        assert not [line for line in leftovers.processes(node.base).values() if f"shares/{pod.id}" in line]
+        container = pod.run(images.plain, "/bin/sleep", "1000", mounts=[mount(host, "/m")])
+        assert len(entries(node, pod)) == 1
+        # A container that can't be made takes back what was made for it, and nothing else.
+        (host / "other").mkdir()
+        with fails("INVALID_ARGUMENT", "FAILED_PRECONDITION", match="dev/null|neither"):
+            pod.create(images.plain, "/bin/true", mounts=[mount(host / "other", "/o"), mount("/dev/null", "/m")])
+        with fails("FAILED_PRECONDITION", match="/etc/passwd"):
+            pod.create(images.plain, "/bin/true", mounts=[mount(host / "other", "/etc/passwd")])
+        assert len(entries(node, pod)) == 1
+        container.stop(0)
+        container.remove()
+        assert entries(node, pod) == set()
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", host / "other"], check=True)
+        pod.run(images.plain, "/bin/sleep", "1000", mounts=[mount(host / "other", "/m")])
+        pod.stop()
+        # What the pod had mounted can be unmounted now.
+        subprocess.run(["umount", host / "other"], check=True)
+    left = leftovers.added(before, leftovers.snapshot(node.base))
+    assert not left, left
+
+
+def test_a_dead_virtiofsd_ends_its_pod(node, images, host):
+    with node.pod() as pod:
+        container = pod.run(images.plain, "/bin/sleep", "1000", mounts=[mount(host, "/m")])
+        for pid, line in leftovers.processes(node.base).items():
+            if f"shares/{pod.id}" in line:
+                os.kill(pid, 9)
+        until(lambda: not pod.ready(), "the pod is not ready", 10)
+        assert container.status().exit_code == 137 and "virtiofsd" in container.status().message
+
+
+def test_volumes_survive_the_daemon(own_node, images, host):
+    node = own_node()
+    node.pull(images.plain)
+    pod = node.run_pod()
+    volume = kubelet_volume(host, "configmap")
+    writer = AtomicWriter(volume)
+    writer.write(key="old\n")
+    mounts = [mount(host, "/m", readonly=True), mount(volume, "/c", readonly=True)]
+    container = pod.run(images.plain, "/bin/sleep", "100000", mounts=mounts)
+    before = entries(node, pod)
+    call = node.cri.CreateContainer.future(
+        pod_sandbox_id=pod.id, sandbox_config=pod.config,
+        config=pod.container_config(images.plain, "/bin/true", mounts=[mount(volume.parent, "/interrupted")]),
+    )
+    time.sleep(0.02)
+    node.restart()
+    writer.write(key="new\n")
+    until(lambda: container.sh("cat /c/key") == "new\n", "the update is seen", 10)
+    if call.exception() is not None and len(node.cri.ListContainers().containers) == 1:
+        assert entries(node, pod) == before
+    # The same entry, which was read-only, for one that writes.
+    writing = pod.run(images.plain, "/bin/sh", "-c", "echo x > /w/written; sleep 1000", mounts=[mount(host, "/w")])
+    until(lambda: (host / "written").exists(), "the container writes", 5)
+    assert container.sh("cat /m/written; touch /m/y 2>/dev/null || echo refused").split() == ["x", "refused"]
+    assert entries(node, pod) == before
+    writing.stop(0)
+    writing.remove()
+    container.remove()
+    assert entries(node, pod) == set()
+    node.kill()
+    (host / "later").mkdir()
+    node.start()
+    pod.remove()
+    assert not leftovers.mounts(node.base)

@@ -61,6 +61,16 @@ import Testing
     #expect(kvm["type"] == "kvm")
   }
 
+  @Test func aBlockDeviceGoesPastThePageCache() {
+    let disk = DomainDisk(
+      serial: "d", path: "/dev/sdb", format: .raw, readonly: false, unit: 1, deviceBlockSize: 4096
+    ).element
+    #expect(disk["type"] == "block")
+    #expect(disk.all("source").first?["dev"] == "/dev/sdb")
+    #expect(disk.all("driver").first?["cache"] == "none")
+    #expect(disk.all("blockio").first?["logical_block_size"] == "4096")
+  }
+
   @Test func devicesShareNoSlot() {
     let slots = domain {
       $0.vsock = .kernel(cid: 9)

@@ -17,6 +17,12 @@ import Testing
     #expect(end(.processEnded, .stopReported(.failed)) == .stopped(.processDied))
   }
 
+  @Test func aMachineThatIsEndedForItsVirtiofsdSaysSo() {
+    #expect(end(.shareServerEnded, .stopReported(.failed), .processEnded) == .stopped(.shareServerDied))
+    #expect(end(.destroyRequested, .shareServerEnded, .processEnded) == .stopped(.destroyed))
+    #expect(end(.processEnded, .shareServerEnded, .reasonOverdue) == .stopped(.processDied))
+  }
+
   @Test func aReasonThatNeverComesIsNotWaitedFor() {
     #expect(end(.processEnded, .reasonOverdue) == .stopped(.processDied))
   }

@@ -1,0 +1,104 @@
+"""File I/O in a container: its own filesystem beside the same VM's raw disks, virtiofs beside the host."""
+
+import random
+import statistics
+import subprocess
+from pathlib import Path
+
+from harness import layers
+
+MB = 1_000_000
+SIZE = 64 << 20
+FILES = 500
+# Of the scratch disk, where a new one's filesystem has nothing: the pod is thrown away afterwards.
+RAW_OFFSET = 700 << 20
+
+
+class Guest:
+    """A privileged container of a pod of its own, with the program and a directory of the host."""
+
+    def __init__(self, pod, image: str, program: Path, shared: Path):
+        mounts = [
+            dict(host_path=str(program), container_path="/iobench", readonly=True),
+            dict(host_path=str(shared), container_path="/shared"),
+        ]
+        self.container = pod.run(
+            image, "/bin/sleep", "100000", mounts=mounts, linux=dict(security_context=dict(privileged=True))
+        )
+        disks = self.container.sh("for d in /sys/block/sd?; do echo ${d##*/} $(cat $d/ro) $(cat $d/size); done")
+        disks = [line.split() for line in disks.splitlines()]
+        self.scratch = next(f"/dev/{name}" for name, readonly, _ in disks if readonly == "0")
+        self.image = next(f"/dev/{name}" for name, readonly, _ in disks if readonly == "1")
+
+    def run(self, what: str, path: str, size: int, offset: int = 0) -> float:
+        self.container.sh("sync; echo 3 > /proc/sys/vm/drop_caches")
+        return float(self.container.sh(f"/iobench {what} {path} {size} {offset}"))
+
+
+def build(where: Path) -> Path:
+    program = where / "iobench"
+    source = Path(__file__).with_name("iobench.c")
+    subprocess.run(["cc", "-static", "-O2", "-o", program, source], check=True)
+    return program
+
+
+def push_image(registry, layout: Path, name: str) -> str:
+    """The plain test image with a file /big of a little more than SIZE."""
+    subprocess.run(["umoci", "tag", "--image", f"{layout}:plain", "big"], check=True)
+    archive = layout.parent / "big.tar"
+    archive.write_bytes(layers.tar(layers.file("big", random.Random(1).randbytes(SIZE + (8 << 20)))))
+    subprocess.run(["umoci", "raw", "add-layer", "--image", f"{layout}:big", archive], check=True)
+    archive.unlink()
+    return registry.push(layout, "big", name)
+
+
+def on_host(program: Path, what: str, path: Path, size: int) -> float:
+    return float(subprocess.run([program, what, path, str(size)], check=True, capture_output=True, text=True).stdout)
+
+
+def measure(node, image: str, where: Path, rounds: int) -> list[tuple]:
+    """Rows of name, unit, value, and what the value is to be compared with (or None). `image` has a file /big
+    of at least SIZE bytes."""
+    program = build(where)
+    shared = where / "shared"
+    shared.mkdir()
+    where.chmod(0o711)
+    samples: dict[str, list[float]] = {}
+
+    def add(name: str, value: float):
+        samples.setdefault(name, []).append(value)
+
+    for _ in range(rounds):
+        with node.pod() as pod:
+            guest = Guest(pod, image, program, shared)
+            # The first time blocks are written, for each: the host's file is sparse.
+            add("scratch write", guest.run("write", "/file", SIZE) / MB)
+            add("raw write", guest.run("write", guest.scratch, SIZE, RAW_OFFSET) / MB)
+            for kind, unit in (("read", MB), ("random", 1)):
+                add(f"scratch {kind}", guest.run(kind, "/file", SIZE) / unit)
+                add(f"raw {kind}", guest.run(kind, guest.scratch, SIZE, RAW_OFFSET) / unit)
+                add(f"image {kind}", guest.run(kind, "/big", SIZE) / unit)
+                add(f"raw image {kind}", guest.run(kind, guest.image, SIZE, 1 << 20) / unit)
+            for kind, unit in (("write", MB), ("read", MB)):
+                add(f"virtiofs {kind}", guest.run(kind, "/shared/file", SIZE) / unit)
+            add("virtiofs meta", guest.run("meta", "/shared", FILES))
+            add("scratch meta", guest.run("meta", "/tmp", FILES))
+        for kind, unit in (("write", MB), ("read", MB)):
+            add(f"host {kind}", on_host(program, kind, shared / "file", SIZE) / unit)
+        add("host meta", on_host(program, "meta", shared, FILES))
+        (shared / "file").unlink()
+
+    value = {name: statistics.median(values) for name, values in samples.items()}
+    rows = []
+    for name, against in (
+        ("scratch write", "raw write"), ("scratch read", "raw read"), ("scratch random", "raw random"),
+        ("image read", "raw image read"), ("image random", "raw image random"),
+    ):  # fmt: skip
+        unit = "reads/s" if "random" in name else "MB/s"
+        rows.append((f"Raw disk of the VM, {against.removeprefix('raw ')}", unit, value[against], None))
+        rows.append((f"Container's own filesystem, {name}", unit, value[name], value[name] / value[against]))
+    for kind, unit in (("write", "MB/s"), ("read", "MB/s"), ("meta", "ops/s")):
+        rows.append((f"The host's directory itself, {kind}", unit, value[f"host {kind}"], None))
+        rows.append((f"virtiofs, {kind}", unit, value[f"virtiofs {kind}"], None))
+    rows.append(("Container's own filesystem, meta", "ops/s", value["scratch meta"], None))
+    return rows
