@@ -26,6 +26,7 @@ let asyncHTTPClient: Target.Dependency = .product(name: "AsyncHTTPClient", packa
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioWebSocket: Target.Dependency = .product(name: "NIOWebSocket", package: "swift-nio")
 let nio: [Target.Dependency] = [nioCore, nioHTTP1, .product(name: "NIOSSL", package: "swift-nio-ssl")]
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 
@@ -92,7 +93,7 @@ let package = Package(
         "AgentProtocol", "CLinux", "CNI", "Common", "ContainerLog", "GRPCNGHTTP2", "HostCgroup", "Hypervisor", "Images",
         "LinuxSystem", "Netlink", "PodNetwork", "PodVolumes", grpc, grpcProtobuf, logging, subprocess, grdb,
       ]),
-    library("Streaming", ["CZlib", "Common", nioCore, nioPosix, nioHTTP1, logging, crypto]),
+    library("Streaming", ["CZlib", "Common", nioCore, nioPosix, nioHTTP1, nioWebSocket, logging, crypto]),
     library(
       "CRIServer",
       [
@@ -127,7 +128,7 @@ let package = Package(
       name: "bulkheadd",
       dependencies: [
         "BulkheadConfiguration", "CLinux", "CRIServer", "Common", "GRPCNGHTTP2", "HostCgroup", "Hypervisor", "Images",
-        "LibvirtHypervisor", "LinuxSystem", "PodNetwork", "Pods", grpc, logging, argumentParser,
+        "LibvirtHypervisor", "LinuxSystem", "PodNetwork", "Pods", "Streaming", grpc, logging, argumentParser,
       ], swiftSettings: ours),
     .executableTarget(name: "bulkheadctl", dependencies: ["BulkheadCLI", "ContainerLog"], swiftSettings: ours),
     .executableTarget(
@@ -157,6 +158,7 @@ let package = Package(
     tests("ConfigurationTests", ["BulkheadConfiguration"]),
     tests("ContainerLogTests", ["ContainerLog"]),
     tests("PodsTests", ["AgentProtocol", "Common", "Images", "Pods"]),
+    tests("StreamingTests", ["Common", "LinuxSystem", "Streaming", logging, nioCore]),
     tests("CRIServerTests", ["CRI", "CRIServer", "Common", "Pods"]),
     .testTarget(
       name: "GRPCNGHTTP2Tests", dependencies: ["GRPCNGHTTP2", grpc], resources: [.copy("Resources")],

@@ -4,6 +4,7 @@ import Foundation
 import GRPCCore
 import HostCgroup
 import Pods
+import Streaming
 
 /// The runtime handlers that RunPodSandbox takes.
 enum RuntimeHandlers {
@@ -49,10 +50,12 @@ public struct RuntimeNetworkStatus: Sendable {
 public struct RuntimeService: Runtime_V1_RuntimeService.SimpleServiceProtocol {
   let pods: PodManager
   let identity: RuntimeIdentity
+  let streaming: StreamingServer
 
-  public init(pods: PodManager, identity: RuntimeIdentity) {
+  public init(pods: PodManager, identity: RuntimeIdentity, streaming: StreamingServer) {
     self.pods = pods
     self.identity = identity
+    self.streaming = streaming
   }
 
   // MARK: - The runtime

@@ -8,17 +8,6 @@ extension RuntimeService {
     BulkheadError(.unimplemented, "\(context.descriptor.method) is not supported by this version of Bulkhead")
   }
 
-  public func exec(
-    request: Runtime_V1_ExecRequest, context: ServerContext
-  ) async throws -> Runtime_V1_ExecResponse { throw notServed(context) }
-
-  public func attach(
-    request: Runtime_V1_AttachRequest, context: ServerContext
-  ) async throws -> Runtime_V1_AttachResponse { throw notServed(context) }
-
-  public func portForward(
-    request: Runtime_V1_PortForwardRequest, context: ServerContext
-  ) async throws -> Runtime_V1_PortForwardResponse { throw notServed(context) }
 
   public func updateRuntimeConfig(
     request: Runtime_V1_UpdateRuntimeConfigRequest, context: ServerContext

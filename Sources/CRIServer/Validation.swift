@@ -49,6 +49,12 @@ enum Validation {
     return id
   }
 
+  /// A TCP port: 1 to 65535.
+  static func port(_ value: Int32, _ field: String) throws(BulkheadError) -> UInt16 {
+    guard let port = UInt16(exactly: value), port > 0 else { throw invalid(field, "is not 1 to 65535: \(value)") }
+    return port
+  }
+
   static func notNegative(_ value: Int64, _ field: String) throws(BulkheadError) -> Int64 {
     guard value >= 0 else { throw invalid(field, "is negative: \(value)") }
     return value

@@ -9,6 +9,7 @@ public struct Configuration: Sendable, Equatable {
   public var images = Images()
   public var network = Network()
   public var container = Container()
+  public var streaming = Streaming()
   public var libexec = Libexec()
 
   public init() {}
@@ -74,6 +75,15 @@ public struct Configuration: Sendable, Equatable {
     public var resourceLimits = [ResourceLimit(name: "nofile", soft: 1024, hard: 524_288)]
     public var stopTimeout = Duration.seconds(10)
     public var bidirectionalMounts = BidirectionalMounts.refuse
+  }
+
+  /// The server that exec, attach and port-forward are done with.
+  public struct Streaming: Sendable, Equatable {
+    /// An IPv4 or IPv6 loopback address.
+    public var address = "127.0.0.1"
+    /// 0: one that is free.
+    public var port = 0
+    public var idleTimeout = Duration.seconds(4 * 3600)
   }
 
   public struct Libexec: Sendable, Equatable {

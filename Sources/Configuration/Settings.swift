@@ -2,7 +2,7 @@ import Common
 
 extension Setting {
   /// Every key there is, in the order in which it is printed.
-  static let all: [Setting] = daemon + guest + vm + images + network + container + libexec
+  static let all: [Setting] = daemon + guest + vm + images + network + container + streaming + libexec
 
   private static let daemon: [Setting] = [
     .value(

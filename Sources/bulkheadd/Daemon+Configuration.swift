@@ -5,6 +5,7 @@ import HostCgroup
 import Images
 import LibvirtHypervisor
 import Pods
+import Streaming
 
 /// The one configuration file, as each part wants its share of it.
 extension Daemon {
@@ -37,6 +38,14 @@ extension Daemon {
       logLineMaximum: Int(settings.container.logLineMax.bytes))
     configuration.lowersBidirectionalMounts = settings.container.bidirectionalMounts == .hostToContainer
     configuration.addressAnnotations = settings.network.addressAnnotations
+    return configuration
+  }
+
+  func streamingConfiguration() -> StreamingConfiguration {
+    var configuration = StreamingConfiguration()
+    configuration.address = settings.streaming.address
+    configuration.port = settings.streaming.port
+    configuration.idleTimeout = settings.streaming.idleTimeout
     return configuration
   }
 

@@ -11,6 +11,7 @@ import LinuxSystem
 import Logging
 import PodNetwork
 import Pods
+import Streaming
 
 /// Puts the parts together and serves until a signal ends it. Pods are left running.
 struct Daemon {
@@ -27,7 +28,9 @@ struct Daemon {
     let pods = try PodManager(
       configuration: podsConfiguration(), hypervisor: hypervisor, images: images, network: network, logger: logger)
     try await pods.recover()
-    try await serve(pods, images, hypervisor, network)
+    let streaming = try await StreamingServer.bind(
+      streamingConfiguration(), backend: PodStreamingBackend(pods: pods), logger: logger)
+    try await serve(pods, images, hypervisor, network, streaming)
   }
 
   private func openHypervisor() async throws -> LibvirtHypervisor {
@@ -50,17 +53,19 @@ struct Daemon {
   }
 
   private func serve(
-    _ pods: PodManager, _ images: ImageStore, _ hypervisor: LibvirtHypervisor, _ network: NodeNetwork
+    _ pods: PodManager, _ images: ImageStore, _ hypervisor: LibvirtHypervisor, _ network: NodeNetwork,
+    _ streaming: StreamingServer
   ) async throws {
     let transport = try NGHTTP2ServerTransport(listeners: [.unix(path: settings.socket, mode: 0o600)])
     let idleMemory = IdleMemory()
     let server = GRPCServer(
-      transport: transport, services: services(pods, images, hypervisor, network),
+      transport: transport, services: services(pods, images, hypervisor, network, streaming),
       interceptors: [idleMemory, CallInterceptor(logger: logger)])
     let logger = logger
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await server.serve() }
       group.addTask { await idleMemory.run() }
+      group.addTask { try await streaming.run() }
       group.addTask {
         let signal = await terminationSignal()
         logger.notice("ending; pods go on running", metadata: ["signal": "\(signal)"])
@@ -83,12 +88,14 @@ struct Daemon {
   private static let longestShutdown: Duration = .seconds(5)
 
   private func services(
-    _ pods: PodManager, _ images: ImageStore, _ hypervisor: LibvirtHypervisor, _ network: NodeNetwork
+    _ pods: PodManager, _ images: ImageStore, _ hypervisor: LibvirtHypervisor, _ network: NodeNetwork,
+    _ streaming: StreamingServer
   ) -> [any RegistrableRPCService] {
     let acceleration = hypervisor.acceleration
     let info = [
       "accelerator": acceleration.accelerator.rawValue, "acceleratorReason": acceleration.reason,
       "hypervisor": settings.vm.hypervisor.rawValue, "guestKernel": settings.guest.kernel,
+      "streaming": streaming.baseURL,
     ]
     return [
       RuntimeService(
@@ -96,7 +103,8 @@ struct Daemon {
         identity: RuntimeIdentity(
           version: bulkheadVersion, info: info, cgroupDriver: cgroupDriver,
           scratchDirectory: "\(settings.daemon.stateDirectory)/scratch",
-          network: { .init(await network.readiness()) })),
+          network: { .init(await network.readiness()) }),
+        streaming: streaming),
       ImageService(
         images: images, directory: "\(settings.daemon.stateDirectory)/images",
         scratchDirectory: "\(settings.daemon.stateDirectory)/scratch"),

@@ -18,6 +18,19 @@ final class InputBudget: Sendable {
 
   var used: Int { state.withLock { $0.used } }
 
+  /// Whether the reader of the connection waits.
+  var isStalled: Bool { state.withLock { $0.waiter != nil } }
+
+  /// While the reader waits, sends a probe every so often. A client that closes its socket then can't be
+  /// seen to: its kernel keeps the end behind data that we don't take. But it answers what comes with a
+  /// reset, which is seen.
+  func probeWhileStalled(every interval: Duration, _ probe: () async throws -> Void) async throws {
+    while true {
+      try await Task.sleep(for: interval)
+      if isStalled { try await probe() }
+    }
+  }
+
   func charge(_ bytes: Int) { state.withLock { $0.used += bytes } }
 
   func release(_ bytes: Int) {
