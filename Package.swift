@@ -104,7 +104,7 @@ let package = Package(
       "LibvirtHypervisor", ["CLibvirt", "CLinux", "LinuxSystem", "Common", "Hypervisor", "VsockClient"]),
     library(
       "BulkheadCLI",
-      ["CRI", "Common", "ContainerLog", "GRPCNGHTTP2", "LinuxSystem", "OperatorAPI", argumentParser, grpc]),
+      ["CLinux", "CRI", "Common", "ContainerLog", "GRPCNGHTTP2", "LinuxSystem", "OperatorAPI", argumentParser, grpc]),
     .target(name: "CVhost"),
     library("VsockDevice", ["CLinux", "CVhost", "CSeccomp", "LinuxSystem"]),
     library("VsockClient", ["CLinux", "LinuxSystem"]),

@@ -11,7 +11,7 @@ public struct Bulkheadctl: ParsableCommand {
       NAMESPACE/NAME for a pod, POD/NAME for a container, or NAME alone where only one has it.
 
       Exit codes: 0 for success, 1 for a failure, 2 for a command line that is not understood, 130 when \
-      interrupted. `exec` and `run` end with the exit code of the program that ran.
+      interrupted. `exec`, `attach`, `debug` and `run` end with the exit code of the program that ran.
       """,
     version: "bulkheadctl \(bulkheadVersion)",
     groupedSubcommands: [
@@ -23,7 +23,10 @@ public struct Bulkheadctl: ParsableCommand {
         ]),
       CommandGroup(
         name: "Changing",
-        subcommands: [RunCommand.self, ExecCommand.self, StopCommand.self, RemoveCommand.self, ImageCommand.self]),
+        subcommands: [
+          RunCommand.self, ExecCommand.self, AttachCommand.self, PortForwardCommand.self, DebugCommand.self,
+          StopCommand.self, RemoveCommand.self, ImageCommand.self,
+        ]),
     ])
 
   @OptionGroup var global: GlobalOptions

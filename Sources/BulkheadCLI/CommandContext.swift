@@ -5,12 +5,17 @@ import LinuxSystem
 /// The world that a command sees. Tests give it another one.
 public struct CommandContext: Sendable {
   let output: Output
+  /// Where what the user types comes from.
+  let input: Int32
   let environment: [String: String]
   /// Nanoseconds since 1970.
   let now: @Sendable () -> Int64
 
-  public init(output: Output, environment: [String: String], now: @escaping @Sendable () -> Int64) {
+  public init(
+    output: Output, input: Int32 = STDIN_FILENO, environment: [String: String], now: @escaping @Sendable () -> Int64
+  ) {
     self.output = output
+    self.input = input
     self.environment = environment
     self.now = now
   }

@@ -2,8 +2,10 @@
 #include <malloc.h>
 #include "CLinux.h"
 #include <linux/capability.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <linux/securebits.h>
 #include <sys/ioctl.h>
@@ -135,4 +137,28 @@ static int drop_segments(struct dl_phdr_info *object, size_t size, void *page_si
 void bh_unmap_clean_code(void) {
   uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
   dl_iterate_phdr(drop_segments, &page);
+}
+
+int bh_listen_loopback(int version, uint16_t port) {
+  struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+  const struct sockaddr *address = version == 6 ? (const struct sockaddr *)&v6 : (const struct sockaddr *)&v4;
+  int on = 1, fd = socket(address->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  if (bind(fd, address, version == 6 ? sizeof v6 : sizeof v4) != 0 || listen(fd, 128) != 0) {
+    int number = errno;
+    close(fd);
+    errno = number;
+    return -1;
+  }
+  return fd;
+}
+
+uint16_t bh_local_port(int fd) {
+  struct sockaddr_storage address;
+  socklen_t length = sizeof address;
+  if (getsockname(fd, (struct sockaddr *)&address, &length) != 0) return 0;
+  if (address.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
+  return ntohs(((struct sockaddr_in *)&address)->sin_port);
 }

@@ -20,6 +20,9 @@ public struct OperatorService: Bulkhead_Operator_V1_Operator.SimpleServiceProtoc
     public var acceleration: Acceleration
     public var hypervisor: String
     public var guestKernelPath: String
+    /// Whether `debug` is served, and the image its shell comes from where none is named.
+    public var guestShell = false
+    public var debugImage: String?
     public init(version: String, acceleration: Acceleration, hypervisor: String, guestKernelPath: String) {
       self.version = version
       self.acceleration = acceleration

@@ -8,7 +8,6 @@ extension RuntimeService {
     BulkheadError(.unimplemented, "\(context.descriptor.method) is not supported by this version of Bulkhead")
   }
 
-
   public func updateRuntimeConfig(
     request: Runtime_V1_UpdateRuntimeConfigRequest, context: ServerContext
   ) async throws -> Runtime_V1_UpdateRuntimeConfigResponse { throw notServed(context) }

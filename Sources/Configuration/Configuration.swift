@@ -10,6 +10,7 @@ public struct Configuration: Sendable, Equatable {
   public var network = Network()
   public var container = Container()
   public var streaming = Streaming()
+  public var debug = Debug()
   public var libexec = Libexec()
 
   public init() {}
@@ -84,6 +85,11 @@ public struct Configuration: Sendable, Equatable {
     /// 0: one that is free.
     public var port = 0
     public var idleTimeout = Duration.seconds(4 * 3600)
+  }
+
+  public struct Debug: Sendable, Equatable {
+    public var guestShell = false
+    public var image: String?
   }
 
   public struct Libexec: Sendable, Equatable {

@@ -2,7 +2,8 @@ import Common
 
 extension Setting {
   /// Every key there is, in the order in which it is printed.
-  static let all: [Setting] = daemon + guest + vm + images + network + container + streaming + libexec
+  static let all: [Setting] =
+    daemon + guest + vm + images + network + container + streaming + debug + libexec
 
   private static let daemon: [Setting] = [
     .value(
@@ -70,6 +71,16 @@ extension Setting {
       "container", "bidirectional_mounts", \.container.bidirectionalMounts, .choice(),
       "Mounts made in a VM can't reach the host. refuse: a container that asks for that (mountPropagation "
         + "Bidirectional) is not created. host_to_container: it gets the host's mounts, and the host none of its."),
+  ]
+
+  private static let debug: [Setting] = [
+    .value(
+      "debug", "guest_shell", \.debug.guestShell, .boolean(),
+      "Whether `bulkheadctl debug` may run a shell in a pod's VM, outside of its containers: who may use the daemon's "
+        + "socket sees and changes everything in the guest then."),
+    .optional(
+      "debug", "image", \.debug.image, .line(), example: "docker.io/library/busybox:latest",
+      "The image on this node that the shell comes from, where none is named; the guest itself has no programs."),
   ]
 
   private static let libexec: [Setting] = [

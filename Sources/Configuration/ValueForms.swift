@@ -55,6 +55,28 @@ extension ValueForm where Value: FixedWidthInteger {
   }
 }
 
+extension ValueForm where Value == Bool {
+  static func boolean() -> ValueForm {
+    ValueForm(
+      read: { (node) throws(BadValue) in
+        guard let value = node.bool else { throw BadValue("expected true or false, not \(described(node))") }
+        return value
+      }, write: { $0 ? "true" : "false" })
+  }
+}
+
+extension ValueForm where Value == String {
+  /// One line of text that is not empty.
+  static func line() -> ValueForm {
+    ValueForm(
+      read: { (node) throws(BadValue) in
+        let line = try text(node)
+        guard !line.isEmpty else { throw BadValue("an empty string") }
+        return line
+      }, write: quoted)
+  }
+}
+
 extension ValueForm where Value: RawRepresentable & CaseIterable, Value.RawValue == String {
   static func choice() -> ValueForm {
     ValueForm(

@@ -164,6 +164,11 @@ public final class AsyncDescriptor: Sendable {
     return (Int32(accepted), withUnsafeBytes(of: &address) { $0.loadUnaligned(as: sockaddr_vm.self).svm_cid })
   }
 
+  /// The next connection of a listening socket, on the same reactor.
+  public func acceptConnection() async throws -> AsyncDescriptor {
+    try AsyncDescriptor(owning: try await accept().descriptor, reactor: reactor)
+  }
+
   /// Returns when a connection that was begun is there; throws what the peer's kernel said.
   public func connected() async throws {
     _ = try await perform("connect", .write) { descriptor in

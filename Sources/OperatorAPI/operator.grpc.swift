@@ -74,6 +74,58 @@ public enum Bulkhead_Operator_V1_Operator: Sendable {
                 type: .unary
             )
         }
+        /// Namespace for "Exec" metadata.
+        public enum Exec: Sendable {
+            /// Request type for "Exec".
+            public typealias Input = Bulkhead_Operator_V1_ProcessRequest
+            /// Response type for "Exec".
+            public typealias Output = Bulkhead_Operator_V1_ProcessResponse
+            /// Descriptor for "Exec".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "bulkhead.operator.v1.Operator"),
+                method: "Exec",
+                type: .bidirectionalStreaming
+            )
+        }
+        /// Namespace for "Attach" metadata.
+        public enum Attach: Sendable {
+            /// Request type for "Attach".
+            public typealias Input = Bulkhead_Operator_V1_ProcessRequest
+            /// Response type for "Attach".
+            public typealias Output = Bulkhead_Operator_V1_ProcessResponse
+            /// Descriptor for "Attach".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "bulkhead.operator.v1.Operator"),
+                method: "Attach",
+                type: .bidirectionalStreaming
+            )
+        }
+        /// Namespace for "Debug" metadata.
+        public enum Debug: Sendable {
+            /// Request type for "Debug".
+            public typealias Input = Bulkhead_Operator_V1_ProcessRequest
+            /// Response type for "Debug".
+            public typealias Output = Bulkhead_Operator_V1_ProcessResponse
+            /// Descriptor for "Debug".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "bulkhead.operator.v1.Operator"),
+                method: "Debug",
+                type: .bidirectionalStreaming
+            )
+        }
+        /// Namespace for "PortForward" metadata.
+        public enum PortForward: Sendable {
+            /// Request type for "PortForward".
+            public typealias Input = Bulkhead_Operator_V1_PortRequest
+            /// Response type for "PortForward".
+            public typealias Output = Bulkhead_Operator_V1_PortResponse
+            /// Descriptor for "PortForward".
+            public static let descriptor = GRPCCore.MethodDescriptor(
+                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "bulkhead.operator.v1.Operator"),
+                method: "PortForward",
+                type: .bidirectionalStreaming
+            )
+        }
         /// Namespace for "Version" metadata.
         public enum Version: Sendable {
             /// Request type for "Version".
@@ -93,6 +145,10 @@ public enum Bulkhead_Operator_V1_Operator: Sendable {
             Console.descriptor,
             PullImage.descriptor,
             ImportImage.descriptor,
+            Exec.descriptor,
+            Attach.descriptor,
+            Debug.descriptor,
+            PortForward.descriptor,
             Version.descriptor
         ]
     }
@@ -191,6 +247,82 @@ extension Bulkhead_Operator_V1_Operator {
             request: GRPCCore.StreamingServerRequest<Bulkhead_Operator_V1_ImportImageRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Operator_V1_ImportImageResponse>
+
+        /// Handle the "Exec" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A process of a container's, joined to the caller's streams. The first request starts it, the others feed
+        /// > it; the last response carries its exit. A caller that leaves hangs up.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Bulkhead_Operator_V1_ProcessRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Bulkhead_Operator_V1_ProcessResponse` messages.
+        func exec(
+            request: GRPCCore.StreamingServerRequest<Bulkhead_Operator_V1_ProcessRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Operator_V1_ProcessResponse>
+
+        /// Handle the "Attach" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A container's first process, joined to the caller's streams from now on. Its end ends the call; a caller
+        /// > that leaves changes nothing but the end of a stdin that is given once.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Bulkhead_Operator_V1_ProcessRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Bulkhead_Operator_V1_ProcessResponse` messages.
+        func attach(
+            request: GRPCCore.StreamingServerRequest<Bulkhead_Operator_V1_ProcessRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Operator_V1_ProcessResponse>
+
+        /// Handle the "Debug" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A process in the guest itself, outside of every container: PERMISSION_DENIED unless the daemon's
+        /// > configuration allows it (debug.guest_shell).
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Bulkhead_Operator_V1_ProcessRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Bulkhead_Operator_V1_ProcessResponse` messages.
+        func debug(
+            request: GRPCCore.StreamingServerRequest<Bulkhead_Operator_V1_ProcessRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Operator_V1_ProcessResponse>
+
+        /// Handle the "PortForward" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > One connection to a port on a pod's own loopback. The end of the requests is the end of the caller's
+        /// > half; UNAVAILABLE where nothing listens.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Bulkhead_Operator_V1_PortRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Bulkhead_Operator_V1_PortResponse` messages.
+        func portForward(
+            request: GRPCCore.StreamingServerRequest<Bulkhead_Operator_V1_PortRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Operator_V1_PortResponse>
 
         /// Handle the "Version" method.
         ///
@@ -291,6 +423,82 @@ extension Bulkhead_Operator_V1_Operator {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Bulkhead_Operator_V1_ImportImageResponse>
 
+        /// Handle the "Exec" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A process of a container's, joined to the caller's streams. The first request starts it, the others feed
+        /// > it; the last response carries its exit. A caller that leaves hangs up.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Bulkhead_Operator_V1_ProcessRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Bulkhead_Operator_V1_ProcessResponse` messages.
+        func exec(
+            request: GRPCCore.StreamingServerRequest<Bulkhead_Operator_V1_ProcessRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Operator_V1_ProcessResponse>
+
+        /// Handle the "Attach" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A container's first process, joined to the caller's streams from now on. Its end ends the call; a caller
+        /// > that leaves changes nothing but the end of a stdin that is given once.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Bulkhead_Operator_V1_ProcessRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Bulkhead_Operator_V1_ProcessResponse` messages.
+        func attach(
+            request: GRPCCore.StreamingServerRequest<Bulkhead_Operator_V1_ProcessRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Operator_V1_ProcessResponse>
+
+        /// Handle the "Debug" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A process in the guest itself, outside of every container: PERMISSION_DENIED unless the daemon's
+        /// > configuration allows it (debug.guest_shell).
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Bulkhead_Operator_V1_ProcessRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Bulkhead_Operator_V1_ProcessResponse` messages.
+        func debug(
+            request: GRPCCore.StreamingServerRequest<Bulkhead_Operator_V1_ProcessRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Operator_V1_ProcessResponse>
+
+        /// Handle the "PortForward" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > One connection to a port on a pod's own loopback. The end of the requests is the end of the caller's
+        /// > half; UNAVAILABLE where nothing listens.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request of `Bulkhead_Operator_V1_PortRequest` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        /// - Returns: A streaming response of `Bulkhead_Operator_V1_PortResponse` messages.
+        func portForward(
+            request: GRPCCore.StreamingServerRequest<Bulkhead_Operator_V1_PortRequest>,
+            context: GRPCCore.ServerContext
+        ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Operator_V1_PortResponse>
+
         /// Handle the "Version" method.
         ///
         /// > Source IDL Documentation:
@@ -390,6 +598,86 @@ extension Bulkhead_Operator_V1_Operator {
             context: GRPCCore.ServerContext
         ) async throws -> Bulkhead_Operator_V1_ImportImageResponse
 
+        /// Handle the "Exec" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A process of a container's, joined to the caller's streams. The first request starts it, the others feed
+        /// > it; the last response carries its exit. A caller that leaves hangs up.
+        ///
+        /// - Parameters:
+        ///   - request: A stream of `Bulkhead_Operator_V1_ProcessRequest` messages.
+        ///   - response: A response stream of `Bulkhead_Operator_V1_ProcessResponse` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func exec(
+            request: GRPCCore.RPCAsyncSequence<Bulkhead_Operator_V1_ProcessRequest, any Swift.Error>,
+            response: GRPCCore.RPCWriter<Bulkhead_Operator_V1_ProcessResponse>,
+            context: GRPCCore.ServerContext
+        ) async throws
+
+        /// Handle the "Attach" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A container's first process, joined to the caller's streams from now on. Its end ends the call; a caller
+        /// > that leaves changes nothing but the end of a stdin that is given once.
+        ///
+        /// - Parameters:
+        ///   - request: A stream of `Bulkhead_Operator_V1_ProcessRequest` messages.
+        ///   - response: A response stream of `Bulkhead_Operator_V1_ProcessResponse` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func attach(
+            request: GRPCCore.RPCAsyncSequence<Bulkhead_Operator_V1_ProcessRequest, any Swift.Error>,
+            response: GRPCCore.RPCWriter<Bulkhead_Operator_V1_ProcessResponse>,
+            context: GRPCCore.ServerContext
+        ) async throws
+
+        /// Handle the "Debug" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A process in the guest itself, outside of every container: PERMISSION_DENIED unless the daemon's
+        /// > configuration allows it (debug.guest_shell).
+        ///
+        /// - Parameters:
+        ///   - request: A stream of `Bulkhead_Operator_V1_ProcessRequest` messages.
+        ///   - response: A response stream of `Bulkhead_Operator_V1_ProcessResponse` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func debug(
+            request: GRPCCore.RPCAsyncSequence<Bulkhead_Operator_V1_ProcessRequest, any Swift.Error>,
+            response: GRPCCore.RPCWriter<Bulkhead_Operator_V1_ProcessResponse>,
+            context: GRPCCore.ServerContext
+        ) async throws
+
+        /// Handle the "PortForward" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > One connection to a port on a pod's own loopback. The end of the requests is the end of the caller's
+        /// > half; UNAVAILABLE where nothing listens.
+        ///
+        /// - Parameters:
+        ///   - request: A stream of `Bulkhead_Operator_V1_PortRequest` messages.
+        ///   - response: A response stream of `Bulkhead_Operator_V1_PortResponse` messages.
+        ///   - context: Context providing information about the RPC.
+        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
+        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
+        ///     to an internal error.
+        func portForward(
+            request: GRPCCore.RPCAsyncSequence<Bulkhead_Operator_V1_PortRequest, any Swift.Error>,
+            response: GRPCCore.RPCWriter<Bulkhead_Operator_V1_PortResponse>,
+            context: GRPCCore.ServerContext
+        ) async throws
+
         /// Handle the "Version" method.
         ///
         /// > Source IDL Documentation:
@@ -453,6 +741,50 @@ extension Bulkhead_Operator_V1_Operator.StreamingServiceProtocol {
             serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Operator_V1_ImportImageResponse>(),
             handler: { request, context in
                 try await self.importImage(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Bulkhead_Operator_V1_Operator.Method.Exec.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Operator_V1_ProcessRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Operator_V1_ProcessResponse>(),
+            handler: { request, context in
+                try await self.exec(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Bulkhead_Operator_V1_Operator.Method.Attach.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Operator_V1_ProcessRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Operator_V1_ProcessResponse>(),
+            handler: { request, context in
+                try await self.attach(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Bulkhead_Operator_V1_Operator.Method.Debug.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Operator_V1_ProcessRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Operator_V1_ProcessResponse>(),
+            handler: { request, context in
+                try await self.debug(
+                    request: request,
+                    context: context
+                )
+            }
+        )
+        router.registerHandler(
+            forMethod: Bulkhead_Operator_V1_Operator.Method.PortForward.descriptor,
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Operator_V1_PortRequest>(),
+            serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Operator_V1_PortResponse>(),
+            handler: { request, context in
+                try await self.portForward(
                     request: request,
                     context: context
                 )
@@ -594,6 +926,74 @@ extension Bulkhead_Operator_V1_Operator.SimpleServiceProtocol {
         )
     }
 
+    public func exec(
+        request: GRPCCore.StreamingServerRequest<Bulkhead_Operator_V1_ProcessRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Operator_V1_ProcessResponse> {
+        return GRPCCore.StreamingServerResponse<Bulkhead_Operator_V1_ProcessResponse>(
+            metadata: [:],
+            producer: { writer in
+                try await self.exec(
+                    request: request.messages,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
+        )
+    }
+
+    public func attach(
+        request: GRPCCore.StreamingServerRequest<Bulkhead_Operator_V1_ProcessRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Operator_V1_ProcessResponse> {
+        return GRPCCore.StreamingServerResponse<Bulkhead_Operator_V1_ProcessResponse>(
+            metadata: [:],
+            producer: { writer in
+                try await self.attach(
+                    request: request.messages,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
+        )
+    }
+
+    public func debug(
+        request: GRPCCore.StreamingServerRequest<Bulkhead_Operator_V1_ProcessRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Operator_V1_ProcessResponse> {
+        return GRPCCore.StreamingServerResponse<Bulkhead_Operator_V1_ProcessResponse>(
+            metadata: [:],
+            producer: { writer in
+                try await self.debug(
+                    request: request.messages,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
+        )
+    }
+
+    public func portForward(
+        request: GRPCCore.StreamingServerRequest<Bulkhead_Operator_V1_PortRequest>,
+        context: GRPCCore.ServerContext
+    ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Operator_V1_PortResponse> {
+        return GRPCCore.StreamingServerResponse<Bulkhead_Operator_V1_PortResponse>(
+            metadata: [:],
+            producer: { writer in
+                try await self.portForward(
+                    request: request.messages,
+                    response: writer,
+                    context: context
+                )
+                return [:]
+            }
+        )
+    }
+
     public func version(
         request: GRPCCore.ServerRequest<Bulkhead_Operator_V1_VersionRequest>,
         context: GRPCCore.ServerContext
@@ -707,6 +1107,102 @@ extension Bulkhead_Operator_V1_Operator {
             deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Operator_V1_ImportImageResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Operator_V1_ImportImageResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Exec" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A process of a container's, joined to the caller's streams. The first request starts it, the others feed
+        /// > it; the last response carries its exit. A caller that leaves hangs up.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Bulkhead_Operator_V1_ProcessRequest` messages.
+        ///   - serializer: A serializer for `Bulkhead_Operator_V1_ProcessRequest` messages.
+        ///   - deserializer: A deserializer for `Bulkhead_Operator_V1_ProcessResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func exec<Result>(
+            request: GRPCCore.StreamingClientRequest<Bulkhead_Operator_V1_ProcessRequest>,
+            serializer: some GRPCCore.MessageSerializer<Bulkhead_Operator_V1_ProcessRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Operator_V1_ProcessResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Bulkhead_Operator_V1_ProcessResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Attach" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A container's first process, joined to the caller's streams from now on. Its end ends the call; a caller
+        /// > that leaves changes nothing but the end of a stdin that is given once.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Bulkhead_Operator_V1_ProcessRequest` messages.
+        ///   - serializer: A serializer for `Bulkhead_Operator_V1_ProcessRequest` messages.
+        ///   - deserializer: A deserializer for `Bulkhead_Operator_V1_ProcessResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func attach<Result>(
+            request: GRPCCore.StreamingClientRequest<Bulkhead_Operator_V1_ProcessRequest>,
+            serializer: some GRPCCore.MessageSerializer<Bulkhead_Operator_V1_ProcessRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Operator_V1_ProcessResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Bulkhead_Operator_V1_ProcessResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "Debug" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A process in the guest itself, outside of every container: PERMISSION_DENIED unless the daemon's
+        /// > configuration allows it (debug.guest_shell).
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Bulkhead_Operator_V1_ProcessRequest` messages.
+        ///   - serializer: A serializer for `Bulkhead_Operator_V1_ProcessRequest` messages.
+        ///   - deserializer: A deserializer for `Bulkhead_Operator_V1_ProcessResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func debug<Result>(
+            request: GRPCCore.StreamingClientRequest<Bulkhead_Operator_V1_ProcessRequest>,
+            serializer: some GRPCCore.MessageSerializer<Bulkhead_Operator_V1_ProcessRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Operator_V1_ProcessResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Bulkhead_Operator_V1_ProcessResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable
+
+        /// Call the "PortForward" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > One connection to a port on a pod's own loopback. The end of the requests is the end of the caller's
+        /// > half; UNAVAILABLE where nothing listens.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Bulkhead_Operator_V1_PortRequest` messages.
+        ///   - serializer: A serializer for `Bulkhead_Operator_V1_PortRequest` messages.
+        ///   - deserializer: A deserializer for `Bulkhead_Operator_V1_PortResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        func portForward<Result>(
+            request: GRPCCore.StreamingClientRequest<Bulkhead_Operator_V1_PortRequest>,
+            serializer: some GRPCCore.MessageSerializer<Bulkhead_Operator_V1_PortRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Operator_V1_PortResponse>,
+            options: GRPCCore.CallOptions,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Bulkhead_Operator_V1_PortResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "Version" method.
@@ -881,6 +1377,138 @@ extension Bulkhead_Operator_V1_Operator {
             )
         }
 
+        /// Call the "Exec" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A process of a container's, joined to the caller's streams. The first request starts it, the others feed
+        /// > it; the last response carries its exit. A caller that leaves hangs up.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Bulkhead_Operator_V1_ProcessRequest` messages.
+        ///   - serializer: A serializer for `Bulkhead_Operator_V1_ProcessRequest` messages.
+        ///   - deserializer: A deserializer for `Bulkhead_Operator_V1_ProcessResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func exec<Result>(
+            request: GRPCCore.StreamingClientRequest<Bulkhead_Operator_V1_ProcessRequest>,
+            serializer: some GRPCCore.MessageSerializer<Bulkhead_Operator_V1_ProcessRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Operator_V1_ProcessResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Bulkhead_Operator_V1_ProcessResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.bidirectionalStreaming(
+                request: request,
+                descriptor: Bulkhead_Operator_V1_Operator.Method.Exec.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Attach" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A container's first process, joined to the caller's streams from now on. Its end ends the call; a caller
+        /// > that leaves changes nothing but the end of a stdin that is given once.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Bulkhead_Operator_V1_ProcessRequest` messages.
+        ///   - serializer: A serializer for `Bulkhead_Operator_V1_ProcessRequest` messages.
+        ///   - deserializer: A deserializer for `Bulkhead_Operator_V1_ProcessResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func attach<Result>(
+            request: GRPCCore.StreamingClientRequest<Bulkhead_Operator_V1_ProcessRequest>,
+            serializer: some GRPCCore.MessageSerializer<Bulkhead_Operator_V1_ProcessRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Operator_V1_ProcessResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Bulkhead_Operator_V1_ProcessResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.bidirectionalStreaming(
+                request: request,
+                descriptor: Bulkhead_Operator_V1_Operator.Method.Attach.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "Debug" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > A process in the guest itself, outside of every container: PERMISSION_DENIED unless the daemon's
+        /// > configuration allows it (debug.guest_shell).
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Bulkhead_Operator_V1_ProcessRequest` messages.
+        ///   - serializer: A serializer for `Bulkhead_Operator_V1_ProcessRequest` messages.
+        ///   - deserializer: A deserializer for `Bulkhead_Operator_V1_ProcessResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func debug<Result>(
+            request: GRPCCore.StreamingClientRequest<Bulkhead_Operator_V1_ProcessRequest>,
+            serializer: some GRPCCore.MessageSerializer<Bulkhead_Operator_V1_ProcessRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Operator_V1_ProcessResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Bulkhead_Operator_V1_ProcessResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.bidirectionalStreaming(
+                request: request,
+                descriptor: Bulkhead_Operator_V1_Operator.Method.Debug.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
+        /// Call the "PortForward" method.
+        ///
+        /// > Source IDL Documentation:
+        /// >
+        /// > One connection to a port on a pod's own loopback. The end of the requests is the end of the caller's
+        /// > half; UNAVAILABLE where nothing listens.
+        ///
+        /// - Parameters:
+        ///   - request: A streaming request producing `Bulkhead_Operator_V1_PortRequest` messages.
+        ///   - serializer: A serializer for `Bulkhead_Operator_V1_PortRequest` messages.
+        ///   - deserializer: A deserializer for `Bulkhead_Operator_V1_PortResponse` messages.
+        ///   - options: Options to apply to this RPC.
+        ///   - handleResponse: A closure which handles the response and returns its result to
+        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+        ///       already finished.
+        /// - Returns: The result of `handleResponse`.
+        public func portForward<Result>(
+            request: GRPCCore.StreamingClientRequest<Bulkhead_Operator_V1_PortRequest>,
+            serializer: some GRPCCore.MessageSerializer<Bulkhead_Operator_V1_PortRequest>,
+            deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Operator_V1_PortResponse>,
+            options: GRPCCore.CallOptions = .defaults,
+            onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Bulkhead_Operator_V1_PortResponse>) async throws -> Result
+        ) async throws -> Result where Result: Sendable {
+            try await self.client.bidirectionalStreaming(
+                request: request,
+                descriptor: Bulkhead_Operator_V1_Operator.Method.PortForward.descriptor,
+                serializer: serializer,
+                deserializer: deserializer,
+                options: options,
+                onResponse: handleResponse
+            )
+        }
+
         /// Call the "Version" method.
         ///
         /// > Source IDL Documentation:
@@ -1027,6 +1655,118 @@ extension Bulkhead_Operator_V1_Operator.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Operator_V1_ImportImageRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Operator_V1_ImportImageResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Exec" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > A process of a container's, joined to the caller's streams. The first request starts it, the others feed
+    /// > it; the last response carries its exit. A caller that leaves hangs up.
+    ///
+    /// - Parameters:
+    ///   - request: A streaming request producing `Bulkhead_Operator_V1_ProcessRequest` messages.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func exec<Result>(
+        request: GRPCCore.StreamingClientRequest<Bulkhead_Operator_V1_ProcessRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Bulkhead_Operator_V1_ProcessResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.exec(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Operator_V1_ProcessRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Operator_V1_ProcessResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Attach" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > A container's first process, joined to the caller's streams from now on. Its end ends the call; a caller
+    /// > that leaves changes nothing but the end of a stdin that is given once.
+    ///
+    /// - Parameters:
+    ///   - request: A streaming request producing `Bulkhead_Operator_V1_ProcessRequest` messages.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func attach<Result>(
+        request: GRPCCore.StreamingClientRequest<Bulkhead_Operator_V1_ProcessRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Bulkhead_Operator_V1_ProcessResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.attach(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Operator_V1_ProcessRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Operator_V1_ProcessResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Debug" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > A process in the guest itself, outside of every container: PERMISSION_DENIED unless the daemon's
+    /// > configuration allows it (debug.guest_shell).
+    ///
+    /// - Parameters:
+    ///   - request: A streaming request producing `Bulkhead_Operator_V1_ProcessRequest` messages.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func debug<Result>(
+        request: GRPCCore.StreamingClientRequest<Bulkhead_Operator_V1_ProcessRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Bulkhead_Operator_V1_ProcessResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.debug(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Operator_V1_ProcessRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Operator_V1_ProcessResponse>(),
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "PortForward" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > One connection to a port on a pod's own loopback. The end of the requests is the end of the caller's
+    /// > half; UNAVAILABLE where nothing listens.
+    ///
+    /// - Parameters:
+    ///   - request: A streaming request producing `Bulkhead_Operator_V1_PortRequest` messages.
+    ///   - options: Options to apply to this RPC.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func portForward<Result>(
+        request: GRPCCore.StreamingClientRequest<Bulkhead_Operator_V1_PortRequest>,
+        options: GRPCCore.CallOptions = .defaults,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Bulkhead_Operator_V1_PortResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        try await self.portForward(
+            request: request,
+            serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Operator_V1_PortRequest>(),
+            deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Operator_V1_PortResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -1187,6 +1927,138 @@ extension Bulkhead_Operator_V1_Operator.ClientProtocol {
             metadata: metadata
         )
         return try await self.importImage(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Exec" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > A process of a container's, joined to the caller's streams. The first request starts it, the others feed
+    /// > it; the last response carries its exit. A caller that leaves hangs up.
+    ///
+    /// - Parameters:
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - producer: A closure producing request messages to send to the server. Returning
+    ///       from the closure closes the request stream.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func exec<Result>(
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        requestProducer producer: @Sendable @escaping (GRPCCore.RPCWriter<Bulkhead_Operator_V1_ProcessRequest>) async throws -> Void,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Bulkhead_Operator_V1_ProcessResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.StreamingClientRequest<Bulkhead_Operator_V1_ProcessRequest>(
+            metadata: metadata,
+            producer: producer
+        )
+        return try await self.exec(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Attach" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > A container's first process, joined to the caller's streams from now on. Its end ends the call; a caller
+    /// > that leaves changes nothing but the end of a stdin that is given once.
+    ///
+    /// - Parameters:
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - producer: A closure producing request messages to send to the server. Returning
+    ///       from the closure closes the request stream.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func attach<Result>(
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        requestProducer producer: @Sendable @escaping (GRPCCore.RPCWriter<Bulkhead_Operator_V1_ProcessRequest>) async throws -> Void,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Bulkhead_Operator_V1_ProcessResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.StreamingClientRequest<Bulkhead_Operator_V1_ProcessRequest>(
+            metadata: metadata,
+            producer: producer
+        )
+        return try await self.attach(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "Debug" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > A process in the guest itself, outside of every container: PERMISSION_DENIED unless the daemon's
+    /// > configuration allows it (debug.guest_shell).
+    ///
+    /// - Parameters:
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - producer: A closure producing request messages to send to the server. Returning
+    ///       from the closure closes the request stream.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func debug<Result>(
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        requestProducer producer: @Sendable @escaping (GRPCCore.RPCWriter<Bulkhead_Operator_V1_ProcessRequest>) async throws -> Void,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Bulkhead_Operator_V1_ProcessResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.StreamingClientRequest<Bulkhead_Operator_V1_ProcessRequest>(
+            metadata: metadata,
+            producer: producer
+        )
+        return try await self.debug(
+            request: request,
+            options: options,
+            onResponse: handleResponse
+        )
+    }
+
+    /// Call the "PortForward" method.
+    ///
+    /// > Source IDL Documentation:
+    /// >
+    /// > One connection to a port on a pod's own loopback. The end of the requests is the end of the caller's
+    /// > half; UNAVAILABLE where nothing listens.
+    ///
+    /// - Parameters:
+    ///   - metadata: Additional metadata to send, defaults to empty.
+    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
+    ///   - producer: A closure producing request messages to send to the server. Returning
+    ///       from the closure closes the request stream.
+    ///   - handleResponse: A closure which handles the response and returns its result to
+    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
+    ///       already finished.
+    /// - Returns: The result of `handleResponse`.
+    public func portForward<Result>(
+        metadata: GRPCCore.Metadata = [:],
+        options: GRPCCore.CallOptions = .defaults,
+        requestProducer producer: @Sendable @escaping (GRPCCore.RPCWriter<Bulkhead_Operator_V1_PortRequest>) async throws -> Void,
+        onResponse handleResponse: @Sendable @escaping (GRPCCore.StreamingClientResponse<Bulkhead_Operator_V1_PortResponse>) async throws -> Result
+    ) async throws -> Result where Result: Sendable {
+        let request = GRPCCore.StreamingClientRequest<Bulkhead_Operator_V1_PortRequest>(
+            metadata: metadata,
+            producer: producer
+        )
+        return try await self.portForward(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -388,8 +388,8 @@ actor Pod {
     await discardUnknown(known, agent)
   }
 
-  /// Removes containers that were made while the former daemon died: their rows were not committed yet,
-  /// and nobody was told of them.
+  /// Removes containers that no record names: those that were made while the former daemon died, whose rows were
+  /// not committed yet and of which nobody was told, and debugging processes.
   private func discardUnknown(_ known: [Bulkhead_Agent_V1_ContainerSummary], _ agent: AgentConnection) async {
     for summary in known where ContainerID(summary.containerID).flatMap({ containers[$0] }) == nil {
       let request = Bulkhead_Agent_V1_RemoveContainerRequest.with { $0.containerID = summary.containerID }

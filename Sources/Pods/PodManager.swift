@@ -12,7 +12,7 @@ import PodNetwork
 /// wait for each other. Ids may be given as unique prefixes. Stop and Remove of what is unknown succeed,
 /// as the CRI wants.
 public actor PodManager {
-  private let services: NodeServices
+  let services: NodeServices
   var pods: [PodID: Pod] = [:]
   private var names: [PodSpec.Metadata: PodID] = [:]
   private var uids: [UInt32: PodID] = [:]

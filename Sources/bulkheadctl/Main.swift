@@ -26,7 +26,10 @@ struct Main {
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
       source.setEventHandler {
-        if command.isCancelled { _exit(130) }
+        if command.isCancelled {
+          RawTerminal.restore()
+          _exit(130)
+        }
         command.cancel()
       }
       source.activate()

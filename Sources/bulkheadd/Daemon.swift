@@ -108,11 +108,16 @@ struct Daemon {
       ImageService(
         images: images, directory: "\(settings.daemon.stateDirectory)/images",
         scratchDirectory: "\(settings.daemon.stateDirectory)/scratch"),
-      OperatorService(
-        pods: pods, images: images,
-        node: .init(
-          version: bulkheadVersion, acceleration: acceleration, hypervisor: settings.vm.hypervisor.rawValue,
-          guestKernelPath: settings.guest.kernel)),
+      OperatorService(pods: pods, images: images, node: nodeDescription(acceleration)),
     ]
+  }
+
+  private func nodeDescription(_ acceleration: Acceleration) -> OperatorService.NodeDescription {
+    var node = OperatorService.NodeDescription(
+      version: bulkheadVersion, acceleration: acceleration, hypervisor: settings.vm.hypervisor.rawValue,
+      guestKernelPath: settings.guest.kernel)
+    node.guestShell = settings.debug.guestShell
+    node.debugImage = settings.debug.image
+    return node
   }
 }

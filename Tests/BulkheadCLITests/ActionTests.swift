@@ -17,7 +17,7 @@ import Testing
 @Test func `a call that takes too long is given up`() async throws {
   try await Harness.serving { harness in
     harness.populate()
-    let outcome = try await harness.ctl("--timeout", "300ms", "exec", "b2", "--", "sleep")
+    let outcome = try await harness.ctl("--timeout", "300ms", "exec", "b2", "--kill-after", "10m", "--", "sleep")
     #expect(outcome.code == 1 && outcome.errors.contains("did not answer in time"))
   }
 }

@@ -76,6 +76,10 @@ int bh_set_no_new_privs(void);
 int bh_set_undumpable(void);
 // close_range(first, UINT_MAX, 0)
 int bh_close_from(unsigned first);
+// A TCP socket that listens on 127.0.0.1 (`version` 4) or ::1 (6), close-on-exec; `port` 0 is any free one.
+int bh_listen_loopback(int version, uint16_t port);
+// The port that a TCP socket is bound to; 0 if none.
+uint16_t bh_local_port(int fd);
 // accept4(2)
 int bh_accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
 // prctl(PR_SET_NAME, name): at most 15 bytes are kept.

@@ -52,6 +52,7 @@ struct PortConnection: Sendable {
   /// Joins a client until both halves have ended or either side fails. Closes the connection.
   func join(_ client: some PortClient) async throws {
     defer { stream.close() }
+    try await client.connected()
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask {
         for try await bytes in client.input { try await stream.write(bytes) }

@@ -44,8 +44,14 @@ public protocol PortClient: Sendable {
 
   /// Until the client's half is closed.
   var input: Input { get }
+  /// The port is connected to, and what is written from now on is its server's.
+  func connected() async throws
   /// Throws where the client is gone.
   func write(_ bytes: Data) async throws
   /// Nothing more will be written; reading goes on.
   func closeOutput() async throws
+}
+
+extension PortClient {
+  public func connected() async throws {}
 }

@@ -15,6 +15,7 @@ def write_config(
     log_level: str = "debug",
     cgroup_driver: str = "auto",
     network: dict | None = None,
+    debug: dict | None = None,
 ):
     guest = guest or proto.GUEST
     tables = {
@@ -37,6 +38,8 @@ def write_config(
         },
         "libexec": {"vsock": proto.BIN / "bulkhead-vsock", "unpack": proto.BIN / "bulkhead-unpack"},
     }
+    if debug:
+        tables["debug"] = debug
     lines = []
     for name, table in tables.items():
         lines.append(f"[{name}]")

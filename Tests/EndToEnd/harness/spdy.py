@@ -50,11 +50,11 @@ class Connection:
         lines += ["Connection: Upgrade", "Upgrade: SPDY/3.1"]
         lines += [f"X-Stream-Protocol-Version: {name}" for name in protocols]
         self.socket.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
-        self.status, self.headers = self._response()
-        if self.status != 101:
+        self.code, self.headers = self._response()
+        if self.code != 101:
             body = self.file.read(int(self.headers.get("content-length", 0))).decode()
             self.close()
-            raise Refused(self.status, body)
+            raise Refused(self.code, body)
         self._deflate = zlib.compressobj(zdict=DICTIONARY)
         self._inflate = zlib.decompressobj(zdict=DICTIONARY)
         self._next = 1
