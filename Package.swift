@@ -91,7 +91,7 @@ let package = Package(
       "Pods",
       [
         "AgentProtocol", "CLinux", "CNI", "Common", "ContainerLog", "GRPCNGHTTP2", "HostCgroup", "Hypervisor", "Images",
-        "LinuxSystem", "Netlink", "PodNetwork", "PodVolumes", grpc, grpcProtobuf, logging, subprocess, grdb,
+        "LinuxSystem", "Netlink", "OCISpec", "PodNetwork", "PodVolumes", grpc, grpcProtobuf, logging, subprocess, grdb,
       ]),
     library("Streaming", ["CZlib", "Common", nioCore, nioPosix, nioHTTP1, nioWebSocket, logging, crypto]),
     library(
@@ -157,7 +157,7 @@ let package = Package(
     tests("HostCgroupTests", ["Common", "HostCgroup"]),
     tests("ConfigurationTests", ["BulkheadConfiguration"]),
     tests("ContainerLogTests", ["ContainerLog"]),
-    tests("PodsTests", ["AgentProtocol", "Common", "Images", "Pods"]),
+    tests("PodsTests", ["AgentProtocol", "Common", "Images", "OCISpec", "Pods"]),
     tests("StreamingTests", ["Common", "LinuxSystem", "Streaming", logging, nioCore]),
     tests("CRIServerTests", ["CRI", "CRIServer", "Common", "Pods"]),
     .testTarget(

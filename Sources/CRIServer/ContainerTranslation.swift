@@ -15,14 +15,17 @@ func containerConfiguration(_ config: Runtime_V1_ContainerConfig) throws(Bulkhea
     args: try Validation.noNUL(config.args, "config.args"), environment: try environment(config.envs),
     workingDirectory: try workingDirectory(config), labels: config.labels, annotations: config.annotations,
     logPath: try Validation.relativePath(config.logPath, "config.log_path"), stdin: config.stdin,
-    stdinOnce: config.stdinOnce, terminal: config.tty, user: try user(security),
-    supplementalGroups: try groups(security), mergeImageGroups: security.supplementalGroupsPolicy != .strict,
+    stdinOnce: config.stdinOnce, terminal: config.tty, user: try SecurityTranslation.user(security),
+    supplementalGroups: try SecurityTranslation.groups(security.supplementalGroups),
+    mergeImageGroups: try SecurityTranslation.mergesImageGroups(security.supplementalGroupsPolicy),
     capabilities: .init(
       add: security.capabilities.addCapabilities, drop: security.capabilities.dropCapabilities,
       addAmbient: security.capabilities.addAmbientCapabilities),
     privileged: security.privileged, noNewPrivileges: security.noNewPrivs,
-    readonlyRootFilesystem: security.readonlyRootfs, maskedPaths: try paths(security.maskedPaths, DefaultPaths.masked),
-    readonlyPaths: try paths(security.readonlyPaths, DefaultPaths.readonly), seccomp: try seccomp(security),
+    readonlyRootFilesystem: security.readonlyRootfs,
+    maskedPaths: try SecurityTranslation.paths(security.maskedPaths, "masked_paths"),
+    readonlyPaths: try SecurityTranslation.paths(security.readonlyPaths, "readonly_paths"),
+    seccomp: try SecurityTranslation.seccomp(security),
     pidMode: try pidMode(security.namespaceOptions), ipcMode: try ipcMode(security.namespaceOptions),
     resources: try containerResources(config.linux.resources), stopSignal: try stopSignalNumber(config.stopSignal))
   configuration.mounts = try volumeMounts(config.mounts)
@@ -32,12 +35,12 @@ func containerConfiguration(_ config: Runtime_V1_ContainerConfig) throws(Bulkhea
 
 private func refuseUnsupported(_ config: Runtime_V1_ContainerConfig) throws(BulkheadError) {
   let security = config.linux.securityContext
-  if security.hasApparmor, security.apparmor.profileType == .localhost {
-    throw BulkheadError(.unimplemented, "AppArmor profiles are not supported: the guest's kernel has no AppArmor")
+  if !security.privileged {
+    try SecurityTranslation.refuseAppArmor(
+      security.hasApparmor ? security.apparmor : nil, deprecated: security.apparmorProfile)
   }
-  if security.namespaceOptions.network == .node {
-    throw BulkheadError(.invalidArgument, "a container in a virtual machine can't share the node's network")
-  }
+  try SecurityTranslation.refuseSELinux(security.selinuxOptions)
+  try SecurityTranslation.refuseForeignNamespaces(security.namespaceOptions)
   if config.hasWindows { throw Validation.invalid("config.windows", "is set: this runtime runs Linux containers") }
 }
 
@@ -59,58 +62,6 @@ private func environment(
 
 private func workingDirectory(_ config: Runtime_V1_ContainerConfig) throws(BulkheadError) -> String {
   try Validation.absolutePath(config.workingDir, "config.working_dir")
-}
-
-private func user(
-  _ security: Runtime_V1_LinuxContainerSecurityContext
-) throws(BulkheadError) -> ContainerConfiguration.UserChoice {
-  var gid: UInt32?
-  if security.hasRunAsGroup { gid = try Validation.userID(security.runAsGroup.value, "run_as_group") }
-  if security.hasRunAsUser {
-    return .id(uid: try Validation.userID(security.runAsUser.value, "run_as_user"), gid: gid)
-  }
-  if !security.runAsUsername.isEmpty {
-    return .name(try Validation.name(security.runAsUsername, "run_as_username"), gid: gid)
-  }
-  if gid != nil { throw Validation.invalid("run_as_group", "needs run_as_user or run_as_username beside it") }
-  return .image
-}
-
-private func groups(_ security: Runtime_V1_LinuxContainerSecurityContext) throws(BulkheadError) -> [UInt32] {
-  var result: [UInt32] = []
-  for group in security.supplementalGroups { result.append(try Validation.userID(group, "supplemental_groups")) }
-  return result
-}
-
-private func paths(_ asked: [String], _ defaults: [String]) throws(BulkheadError) -> [String] {
-  if asked.isEmpty { return defaults }
-  var result: [String] = []
-  for path in asked { result.append(try Validation.absolutePath(path, "masked_paths or readonly_paths")) }
-  return result
-}
-
-private func seccomp(
-  _ security: Runtime_V1_LinuxContainerSecurityContext
-) throws(BulkheadError) -> ContainerConfiguration.SeccompChoice {
-  guard security.hasSeccomp else { return .unconfined }
-  switch security.seccomp.profileType {
-  case .runtimeDefault: return .runtimeDefault
-  case .unconfined: return .unconfined
-  case .localhost:
-    throw BulkheadError(
-      .unimplemented, "seccomp profiles of the node (Localhost) are not supported yet: use RuntimeDefault")
-  case .UNRECOGNIZED(let value): throw Validation.invalid("seccomp.profile_type", "is unknown: \(value)")
-  }
-}
-
-/// What containers get where the kubelet names no paths: those that runc and containerd hide.
-enum DefaultPaths {
-  static let masked = [
-    "/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
-    "/sys/devices/virtual/powercap",
-  ]
-  static let readonly = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 }
 
 // MARK: - Answers

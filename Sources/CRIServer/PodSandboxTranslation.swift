@@ -23,7 +23,8 @@ func podSpec(_ request: Runtime_V1_RunPodSandboxRequest) throws(BulkheadError) -
     metadata: metadata, runtimeHandler: request.runtimeHandler, hostname: try hostname(config, metadata),
     logDirectory: try Validation.absolutePath(config.logDirectory, "config.log_directory"),
     resolvConf: config.hasDnsConfig ? try resolvConf(config.dnsConfig) : nil, labels: config.labels,
-    annotations: config.annotations, sysctls: config.linux.sysctls, cgroupParent: config.linux.cgroupParent,
+    annotations: config.annotations, sysctls: try Sysctls.checked(config.linux.sysctls),
+    cgroupParent: config.linux.cgroupParent,
     resources: try podResources(
       config.linux.hasResources ? config.linux.resources : nil,
       overhead: config.linux.hasOverhead ? config.linux.overhead : nil),
@@ -32,28 +33,42 @@ func podSpec(_ request: Runtime_V1_RunPodSandboxRequest) throws(BulkheadError) -
 
 private func refuseWhatAMachineCannotGive(_ config: Runtime_V1_PodSandboxConfig) throws(BulkheadError) {
   let security = config.linux.securityContext
-  if security.namespaceOptions.network == .node {
-    throw BulkheadError(
-      .invalidArgument,
-      "a pod in a virtual machine can't share the node's network (hostNetwork): run this pod with another runtime class"
-    )
+  try SecurityTranslation.refuseForeignNamespaces(security.namespaceOptions)
+  if !security.privileged {
+    try SecurityTranslation.refuseAppArmor(security.hasApparmor ? security.apparmor : nil, deprecated: "")
   }
-  if security.namespaceOptions.hasUsernsOptions, security.namespaceOptions.usernsOptions.mode == .pod {
-    throw BulkheadError(.unimplemented, "user namespaces are not supported: leave hostUsers unset")
+  try SecurityTranslation.refuseSELinux(security.selinuxOptions)
+  // The sandbox has no process that could run as someone; what can't be an id is refused all the same.
+  if security.hasRunAsUser { _ = try Validation.userID(security.runAsUser.value, "run_as_user") }
+  if security.hasRunAsGroup { _ = try Validation.userID(security.runAsGroup.value, "run_as_group") }
+  _ = try SecurityTranslation.groups(security.supplementalGroups)
+  if security.namespaceOptions.pid == .target {
+    throw Validation.invalid("namespace_options.pid", "must be POD, CONTAINER or NODE for a pod")
   }
   if config.hasWindows { throw Validation.invalid("config.windows", "is set: this runtime runs Linux pods") }
 }
 
-/// The pod's host name, as uname(2) allows: at most 64 bytes.
+/// The pod's host name, as uname(2) allows: at most 64 bytes. A pod that is given none is called by its name,
+/// as far as that can be one.
 private func hostname(
   _ config: Runtime_V1_PodSandboxConfig, _ metadata: PodSpec.Metadata
 ) throws(BulkheadError) -> String {
-  if config.hostname.isEmpty { return String(metadata.name.prefix(63)) }
+  if config.hostname.isEmpty {
+    return String(
+      decoding: metadata.name.utf8.prefix(63).map { isHostNameByte($0) ? $0 : UInt8(ascii: "-") }, as: UTF8.self)
+  }
   let name = try Validation.name(config.hostname, "config.hostname", limit: 64)
-  guard name.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "/") }) else {
+  guard name.utf8.allSatisfy(isHostNameByte) else {
     throw Validation.invalid("config.hostname", "is not a host name: \(printable(name))")
   }
   return name
+}
+
+private func isHostNameByte(_ byte: UInt8) -> Bool {
+  switch byte {
+  case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e: true
+  default: false
+  }
 }
 
 /// resolv.conf(5) from the kubelet's DNS settings; nil where they are empty.

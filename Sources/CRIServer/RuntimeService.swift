@@ -162,6 +162,11 @@ public struct RuntimeService: Runtime_V1_RuntimeService.SimpleServiceProtocol {
       throw Validation.invalid("config.metadata", "is missing")
     }
     let configuration = try containerConfiguration(request.config)
+    guard !configuration.privileged || request.sandboxConfig.linux.securityContext.privileged else {
+      throw Validation.invalid(
+        "config.linux.security_context.privileged",
+        "is set, but not in sandbox_config: a pod says so for its containers")
+    }
     let id = try await pods.createContainer(inPod: request.podSandboxID, configuration)
     return .with { $0.containerID = id.text }
   }

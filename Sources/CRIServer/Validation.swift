@@ -41,12 +41,13 @@ enum Validation {
     return text
   }
 
-  /// A uid or gid: 0 to 2^32 - 2. Anything else, negative or huge, is refused and never wraps to root.
+  /// A uid or gid as Kubernetes and runc have it: 0 to 2^31 - 1. Anything else, negative or huge, is refused
+  /// and never wraps to root.
   static func userID(_ value: Int64, _ field: String) throws(BulkheadError) -> UInt32 {
-    guard let id = UInt32(exactly: value), id != .max else {
-      throw invalid(field, "is not a user or group id: \(value)")
+    guard let id = Int32(exactly: value), id >= 0 else {
+      throw invalid(field, "is not a user or group id (0 to \(Int32.max)): \(value)")
     }
-    return id
+    return UInt32(id)
   }
 
   /// A TCP port: 1 to 65535.

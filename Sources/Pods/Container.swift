@@ -9,6 +9,7 @@ import Logging
 actor Container {
   nonisolated let id: ContainerID
   nonisolated let podID: PodID
+  nonisolated let name: ContainerName
   let services: NodeServices
   private let logger: Logger
   private var record: ContainerRecord
@@ -22,6 +23,7 @@ actor Container {
   init(id: ContainerID, podID: PodID, record: ContainerRecord, services: NodeServices, logger: Logger) {
     self.id = id
     self.podID = podID
+    name = ContainerName(name: record.configuration.name, attempt: record.configuration.attempt)
     self.record = record
     self.services = services
     var logger = logger
@@ -344,4 +346,10 @@ extension ContainerState {
     case .exited: "exited"
     }
   }
+}
+
+/// What a container is called in its pod; one at a time may be.
+struct ContainerName: Hashable, Sendable {
+  var name: String
+  var attempt: UInt32
 }

@@ -2,6 +2,7 @@ import AgentProtocol
 import Common
 import FoundationEssentials
 import Images
+import OCISpec
 
 /// Joins what the client asked for, what the image says and the defaults into the specification that
 /// the agent builds the container from. Pure.
@@ -11,6 +12,8 @@ struct ContainerSpecBuilder {
   var image: ImageConfig
   var pidsLimit: Int64
   var rlimits: [Rlimit]
+  /// What the node's profile says, for a container that asks for one.
+  var localhostSeccomp: SeccompProfile?
 
   struct Rlimit: Sendable, Equatable {
     var type: String
@@ -21,13 +24,15 @@ struct ContainerSpecBuilder {
   /// Throws `invalidArgument` where the container has nothing to run or names an unknown capability.
   func build() throws(BulkheadError) -> Bulkhead_Agent_V1_ContainerSpec {
     let capabilities = try effectiveCapabilities()
-    let ambient = try configuration.capabilities.addAmbient.map(capabilityName)
+    let ambient = try ambientCapabilities(within: capabilities)
     let arguments = try arguments()
+    let seccomp = try seccomp(capabilities)
     return .with { spec in
       spec.process = process(arguments, capabilities: capabilities, ambient: ambient)
       spec.root.readonly = configuration.readonlyRootFilesystem
       spec.mounts = DefaultSpec.mounts(privileged: configuration.privileged)
-      spec.linux = linux(capabilities)
+      spec.linux = linux()
+      if let seccomp { spec.linux.seccomp = seccomp }
       spec.stdin = configuration.stdin
       spec.stdinOnce = configuration.stdinOnce
     }
@@ -139,7 +144,36 @@ struct ContainerSpecBuilder {
     return full
   }
 
-  private func linux(_ capabilities: [String]) -> Bulkhead_Agent_V1_Linux {
+  /// The kernel lets a process keep as ambient only what it may have at all (capabilities(7)).
+  private func ambientCapabilities(within all: [String]) throws(BulkheadError) -> [String] {
+    var names: [String] = []
+    for name in configuration.capabilities.addAmbient {
+      if isAll(name) { return all }
+      let name = try capabilityName(name)
+      guard all.contains(name) else {
+        throw BulkheadError(
+          .invalidArgument, "add_ambient_capabilities has \(name), which the container does not have: add it, too")
+      }
+      names.append(name)
+    }
+    return names
+  }
+
+  /// None for privileged containers, whatever they ask for: as in containerd.
+  private func seccomp(_ capabilities: [String]) throws(BulkheadError) -> Bulkhead_Agent_V1_Seccomp? {
+    if configuration.privileged { return nil }
+    switch configuration.seccomp {
+    case .unconfined: return nil
+    case .runtimeDefault: return DefaultSeccomp.profile(capabilities: Set(capabilities))
+    case .localhost(let path):
+      guard let localhostSeccomp else {
+        throw BulkheadError(.internalError, "the seccomp profile \(printable(path)) was not read")
+      }
+      return try SeccompTranslation(profile: localhostSeccomp, capabilities: Set(capabilities)).message()
+    }
+  }
+
+  private func linux() -> Bulkhead_Agent_V1_Linux {
     .with {
       $0.privileged = configuration.privileged
       $0.namespaces = namespaces()
@@ -147,9 +181,6 @@ struct ContainerSpecBuilder {
       if !configuration.privileged {
         $0.maskedPaths = configuration.maskedPaths.map { Data($0.utf8) }
         $0.readonlyPaths = configuration.readonlyPaths.map { Data($0.utf8) }
-      }
-      if configuration.seccomp == .runtimeDefault, !configuration.privileged {
-        $0.seccomp = DefaultSeccomp.profile(capabilities: Set(capabilities))
       }
     }
   }

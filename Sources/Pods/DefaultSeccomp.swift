@@ -1,6 +1,6 @@
 import AgentProtocol
 
-/// The RuntimeDefault seccomp profile: what ordinary programs call is allowed, the rest fails with
+/// The RuntimeDefault seccomp profile (docs/seccomp.md lists it): what ordinary programs call is allowed, the rest fails with
 /// EPERM as if the capability were missing. System calls that a capability governs are allowed where
 /// the container has it; namespaces can be made only with CAP_SYS_ADMIN.
 enum DefaultSeccomp {
@@ -9,7 +9,7 @@ enum DefaultSeccomp {
       $0.defaultAction = "SCMP_ACT_ERRNO"
       $0.defaultErrno = errnoEPERM
       $0.architectures = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]
-      $0.syscalls = [allow(ordinary)] + personalities + byCapability(capabilities) + namespaces(capabilities)
+      $0.syscalls = [allow(ordinary), socket] + personalities + byCapability(capabilities) + namespaces(capabilities)
     }
   }
 
@@ -21,6 +21,17 @@ enum DefaultSeccomp {
       $0.names = names
       $0.action = "SCMP_ACT_ALLOW"
     }
+  }
+
+  /// Sockets of every family but AF_VSOCK (40): the VM's channel to the node is not the containers'.
+  private static var socket: Bulkhead_Agent_V1_SeccompRule {
+    var rule = allow(["socket"])
+    rule.args = [
+      .with {
+        $0.index = 0; $0.value = 40; $0.op = "SCMP_CMP_NE"
+      }
+    ]
+    return rule
   }
 
   /// personality(2) only for the persona Linux and PER_LINUX32, with and without UNAME26, and to ask.
@@ -65,7 +76,7 @@ enum DefaultSeccomp {
     governed.filter { capabilities.contains($0.key) }.sorted { $0.key < $1.key }.map { allow($0.value) }
   }
 
-  private static let governed: [String: [String]] = [
+  static let governed: [String: [String]] = [
     "CAP_DAC_READ_SEARCH": ["open_by_handle_at"],
     "CAP_SYS_ADMIN": [
       "bpf", "fanotify_init", "fsconfig", "fsmount", "fsopen", "fspick", "lookup_dcookie", "mount", "mount_setattr",
@@ -86,7 +97,7 @@ enum DefaultSeccomp {
     "CAP_SYSLOG": ["syslog"],
   ]
 
-  private static let ordinary: [String] =
+  static let ordinary: [String] =
     """
     accept accept4 access adjtimex alarm arch_prctl bind brk cachestat capget capset chdir chmod chown chown32
     clock_adjtime clock_adjtime64 clock_getres clock_getres_time64 clock_gettime clock_gettime64 clock_nanosleep
@@ -121,7 +132,7 @@ enum DefaultSeccomp {
     statfs64 statx symlink symlinkat sync sync_file_range syncfs sysinfo tee tgkill time timer_create timer_delete
     timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64 timerfd_create timerfd_gettime
     timerfd_gettime64 timerfd_settime timerfd_settime64 times tkill truncate truncate64 ugetrlimit umask uname unlink
-    unlinkat utime utimensat utimensat_time64 utimes vfork vmsplice wait4 waitid waitpid write writev socket
+    unlinkat utime utimensat utimensat_time64 utimes vfork vmsplice wait4 waitid waitpid write writev
     process_vm_readv process_vm_writev ptrace
     """.split(whereSeparator: \.isWhitespace).map(String.init)
 }

@@ -8,11 +8,15 @@ extension Pod {
   /// CreateContainer: hot-plugs the image if the machine hasn't got it, and builds the container.
   func createContainer(_ configuration: ContainerConfiguration, image: ImageRecord) async throws -> ContainerID {
     let running = try running()
-    try await refuseTakenName(configuration)
+    let configuration = try await resolved(configuration)
+    let profile = try await localhostSeccomp(configuration)
+    let name = try claimName(configuration)
+    defer { claimedNames.remove(name) }
     let builder = ContainerSpecBuilder(
       pod: record.spec, configuration: configuration, image: image.config,
       pidsLimit: services.configuration.pidsLimit,
-      rlimits: services.configuration.rlimits.map { .init(type: $0.type, soft: $0.soft, hard: $0.hard) })
+      rlimits: services.configuration.rlimits.map { .init(type: $0.type, soft: $0.soft, hard: $0.hard) },
+      localhostSeccomp: profile)
     let id = ContainerID.random()
     var spec = try builder.build()
     var saved = try newRecord(configuration, image)
@@ -43,16 +47,18 @@ extension Pod {
     return id
   }
 
-  private func refuseTakenName(_ configuration: ContainerConfiguration) async throws {
-    let snapshot = services.snapshot.current.containers.values
-    for other in snapshot where other.podID == id {
-      if other.configuration.name == configuration.name, other.configuration.attempt == configuration.attempt {
-        throw BulkheadError(
-          .alreadyExists,
-          "pod \(record.spec.metadata.displayName) has container \(configuration.name), attempt \(configuration.attempt), already: \(other.id.short)"
-        )
-      }
+  /// The container's name, which another that is being made can't have until it is given back. Throws
+  /// `alreadyExists`.
+  private func claimName(_ configuration: ContainerConfiguration) throws(BulkheadError) -> ContainerName {
+    let name = ContainerName(name: configuration.name, attempt: configuration.attempt)
+    let taken = containers.values.first { $0.name == name }
+    guard taken == nil, claimedNames.insert(name).inserted else {
+      throw BulkheadError(
+        .alreadyExists,
+        "pod \(record.spec.metadata.displayName) has container \(name.name), attempt \(name.attempt), already\(taken.map { ": \($0.id.short)" } ?? "")"
+      )
     }
+    return name
   }
 
   private func newRecord(_ configuration: ContainerConfiguration, _ image: ImageRecord) throws -> ContainerRecord {

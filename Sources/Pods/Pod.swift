@@ -18,6 +18,8 @@ actor Pod {
   var record: PodRecord
   var life: Life
   var containers: [ContainerID: Container] = [:]
+  /// Of containers that are being made and may not be in `containers` yet.
+  var claimedNames: Set<ContainerName> = []
   private(set) var resources: [PodResource]
   /// As the agent named itself when it first answered.
   var agentVersion = ""

@@ -98,7 +98,7 @@ private func lines(_ text: String) -> [String] { text.split(separator: "\n").map
     #expect(outcome1.output.contains("\"a2000"))
     let outcome2 = try await harness.ctl("exec", "main", "--", "x")
     #expect(outcome2.errors.contains("could be 2 containers"))
-    #expect(try await harness.ctl("exec", "web/main", "--", "x").code == 42)
+    #expect(try await harness.ctl("exec", "web/main", "--kill-after", "10m", "--", "x").code == 42)
   }
 }
 

@@ -163,7 +163,7 @@ import Testing
   }
 
   /// A uid past 2^32 must not come out as root.
-  @Test(arguments: [-1, 1 << 32, Int64(UInt32.max), .max, .min])
+  @Test(arguments: [-1, 1 << 31, 1 << 32, Int64(UInt32.max), .max, .min])
   func absurdUserIDsAreRefused(_ uid: Int64) {
     #expect(refusal { $0.linux.securityContext.runAsUser.value = uid }?.message.contains("run_as_user") == true)
     #expect(refusal { $0.linux.securityContext.supplementalGroups = [uid] }?.code == .invalidArgument)

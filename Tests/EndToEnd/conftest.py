@@ -63,7 +63,7 @@ def crafted():
 @pytest.fixture(scope="session")
 def node(cri, operator, registry, images):
     """The daemon that most tests share, with the test images pulled. Nothing of it may be left."""
-    node = Node(cri, operator)
+    node = Node(cri, operator, rlimits=["nofile=2048:4096", "core=0:unlimited"])
     node.trust(registry.host)
     node.start()
     node.keep_libvirt_cache()

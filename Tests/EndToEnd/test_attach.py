@@ -29,7 +29,9 @@ class Attached:
 
     def __exit__(self, *_):
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            stream.close()
 
     def line(self) -> str:
         return self.process.stdout.readline().decode()
@@ -146,10 +148,10 @@ def test_a_client_that_vanishes_changes_nothing(node, pod, images):
 
 def test_what_is_not_running(node, pod, images):
     container = pod.create(images.plain, "/bin/true")
-    for _ in range(2):
+    for state in ("created", "exited"):
         result = node.ctl("attach", container.id)
-        assert result.returncode == 1 and "running" in result.stderr
-        if not container.running():
+        assert result.returncode == 1 and "running" in result.stderr, state
+        if state == "created":
             container.start()
             container.wait()
     container.remove()

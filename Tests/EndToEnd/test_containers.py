@@ -242,16 +242,20 @@ def test_configs_that_are_wrong(node, pod, images):
     refused("env", envs=[dict(key="A", value=b"nul\0byte")])
     refused("capabilit", linux=security(capabilities=dict(add_capabilities=["NO_SUCH"])))
     refused("user", linux=security(run_as_user=dict(value=-1)))
+    refused("user", linux=security(run_as_user=dict(value=1 << 31)))
     refused("user", linux=security(run_as_user=dict(value=1 << 32)))
+    refused("group", linux=security(run_as_user=dict(value=1), run_as_group=dict(value=-1)))
+    refused("supplemental_groups", linux=security(supplemental_groups=[1 << 31]))
+    refused("run_as_username", linux=security(run_as_user=dict(value=1), run_as_username="app"))
+    refused("2147483648", "FAILED_PRECONDITION", linux=security(run_as_username="2147483648"))
+    refused("4294967296", "FAILED_PRECONDITION", linux=security(run_as_username="4294967296"))
+    refused("image's /etc/group", "FAILED_PRECONDITION", linux=security(run_as_username="app:no-such-group"))
+    refused("masked_paths", linux=security(masked_paths=["/proc/../etc"]))
+    refused("readonly_paths", linux=security(readonly_paths=["relative"]))
+    refused("args", args=["nul\0byte"])
+    refused("ambient", linux=security(capabilities=dict(add_ambient_capabilities=["SYS_ADMIN"])))
+    refused("oom_score_adj", linux=dict(resources=dict(oom_score_adj=1001)))
     refused("group", linux=security(run_as_group=dict(value=5)))
-
-
-def test_what_is_not_there_yet_is_refused_and_not_ignored(node, pod, images):
-    def refused(match, **fields):
-        with fails("UNIMPLEMENTED", match=match):
-            pod.create(images.plain, "/bin/true", **fields)
-
-    refused("seccomp", linux=security(seccomp=dict(profile_type=node.e.Localhost, localhost_ref="/profile.json")))
 
 
 def test_verbose_status_is_json(node, sleeper):

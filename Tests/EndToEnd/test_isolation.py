@@ -5,6 +5,9 @@ import re
 
 import pytest
 
+from harness import kubelet
+from harness.errors import fails
+
 DEFAULT_CAPABILITIES = "00000000a80425fb"
 
 
@@ -93,12 +96,23 @@ def test_target_pid_namespace(sleeper, pod, images, node):
     assert pod.output(images.plain, namespace, linux=target) == sleeper.sh(namespace)
 
 
-def test_proc_and_sys_are_masked(sleeper):
-    assert sleeper.sh("cat /proc/kcore | head -c 1 | wc -c; cat /proc/keys | wc -c").split() == ["0", "0"]
-    denied = "for f in /proc/sys/kernel/hostname /sys/kernel/mm/ksm/run /proc/sysrq-trigger; do "
-    denied += "(echo x > $f) 2>/dev/null && echo written $f; done; true"
-    assert sleeper.sh(denied) == ""
-    assert " ro," in sleeper.sh("grep ' /sys ' /proc/self/mounts")
+def test_proc_and_sys_are_masked(pod, images):
+    paths = security(masked_paths=kubelet.MASKED_PATHS, readonly_paths=kubelet.READONLY_PATHS)
+    script = "cat /proc/kcore | head -c 1 | wc -c; cat /proc/keys | wc -c; grep ' /sys ' /proc/self/mounts; "
+    script += "for f in /proc/sys/kernel/hostname /sys/kernel/mm/ksm/run /proc/sysrq-trigger; do "
+    script += "(echo x > $f) 2>/dev/null && echo written $f; done; true"
+    lines = pod.output(images.plain, script, linux=paths).splitlines()
+    assert lines[:2] == ["0", "0"]
+    assert " ro," in lines[2]
+    assert lines[3:] == []
+
+
+def test_an_empty_list_masks_nothing_below_proc(pod, images):
+    """What a kubelet sends for procMount: Unmasked. /sys stays read-only, and the firmware hidden."""
+    script = "grep -c ' /proc/' /proc/self/mounts; "
+    script += "echo unmasked > /proc/sys/kernel/domainname && cat /proc/sys/kernel/domainname; "
+    script += "ls /sys/firmware; (echo 1 > /sys/kernel/mm/transparent_hugepage/enabled) 2>/dev/null || echo refused"
+    assert pod.output(images.plain, script).split() == ["0", "unmasked", "refused"]
 
 
 def test_masked_and_readonly_paths_of_the_cri(pod, images):
@@ -125,14 +139,30 @@ def test_the_images_disk_cannot_be_written(sleeper):
 
 
 def test_privileged_is_over_the_guest(node, images):
+    """Everything of the virtual machine's, nothing of the node's."""
+    masks = dict(masked_paths=kubelet.MASKED_PATHS, readonly_paths=kubelet.READONLY_PATHS)
+    profile = dict(profile_type=node.e.RuntimeDefault)
+    script = "grep -E 'CapEff|Seccomp:' /proc/self/status; ls /dev | grep -c '^sd'; mkdir -p /mnt; "
+    script += "mount -t tmpfs none /mnt && echo mounted; grep -c ' /proc/' /proc/self/mounts; "
+    script += "grep -E ' /sys(/fs/cgroup)? ' /proc/self/mounts | grep -c ' rw,'; "
+    script += "mkdir /sys/fs/cgroup/mine && echo cgroup; echo 1 > /proc/sys/vm/panic_on_oom && echo sysctl; "
+    script += "head -c 512 /dev/sda > /dev/null && echo disk; "
+    script += "f=/sys/kernel/mm/transparent_hugepage/enabled; echo never > $f && echo sysfs"
     with node.pod(linux=dict(security_context=dict(privileged=True))) as pod:
-        text = pod.output(
-            images.plain,
-            "grep CapEff /proc/self/status; ls /dev | grep -c '^sd'; mount -t tmpfs none /mnt 2>&1 || mkdir /mnt && "
-            "mount -t tmpfs none /mnt && echo mounted; grep ' /sys ' /proc/self/mounts",
-            linux=security(privileged=True),
-        )
-    assert "000001ffffffffff" in text and "mounted" in text and " rw," in text
+        lines = pod.output(images.plain, script, linux=security(privileged=True, seccomp=profile, **masks)).split("\n")
+        plain = pod.output(images.plain, "ls /dev | grep -c '^sd'; true")
+    assert lines[0].endswith("000001ffffffffff") and lines[1].split() == ["Seccomp:", "0"]
+    assert int(lines[2]) >= 2 and lines[3] == "mounted"
+    # The agent's own mask over what held the VM's secret is below /sys.
+    assert lines[4] == "0" and lines[5] == "2"
+    assert lines[6:10] == ["cgroup", "sysctl", "disk", "sysfs"]
+    assert plain.strip() == "0", "the pod's other containers get none of it"
+    assert "1" not in open("/proc/sys/vm/panic_on_oom").read()
+
+
+def test_privileged_needs_a_pod_that_says_so(node, pod, images):
+    with fails("INVALID_ARGUMENT", match="privileged"):
+        pod.create(images.plain, "/bin/true", linux=security(privileged=True))
 
 
 def test_qemu_is_confined(node, pod):

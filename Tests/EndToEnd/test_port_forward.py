@@ -20,10 +20,12 @@ def server(pod, images):
     """Servers on the pod's loopback: 7 echoes, 8080 answers what it got when the client has ended its half, 81
     is on IPv6 alone."""
     script = (
-        "nc -ll -p 7 -e cat & nc -ll -p 8080 -e sh -c 'wc -c' & httpd -p '[::1]:81' & "
+        "net mirror 7 & nc -ll -p 8080 -e sh -c 'wc -c' & httpd -p '[::1]:81' & "
         "nc -ll -p 82 -e sh -c 'sleep 100000' & wait"
     )
     container = pod.run(images.plain, "/bin/sh", "-c", script)
+    listening = "cat /proc/net/tcp /proc/net/tcp6 | grep ' 0A ' | grep -cE ':(0007|1F90|0051|0052) ' || true"
+    until(lambda: container.sh(listening).strip() == "4", "the servers listen")
     yield container
     container.stop(0)
     container.remove()
@@ -122,8 +124,11 @@ def test_clients_that_vanish_leave_nothing(node, pod, server):
 
     before, waiting = descriptors(), sleepers()
     with forward(node, pod, "0:82") as (process, ports):
-        connections = [connect(ports[82]) for _ in range(10)]
-        until(lambda: sleepers() >= waiting + 10, "the servers run")
+        connections = []
+        # One after the other: nc takes few at once.
+        for _ in range(10):
+            connections.append(connect(ports[82]))
+            until(lambda: sleepers() >= waiting + len(connections), "the server runs")
         process.send_signal(signal.SIGKILL)
         for connection in connections:
             connection.close()

@@ -15,7 +15,7 @@ SERVED = set(
     ContainerStatus ExecSync ReopenContainerLog PullImage ListImages StreamImages ImageStatus RemoveImage
     ImageFsInfo UpdateContainerResources UpdatePodSandboxResources ContainerStats ListContainerStats StreamContainerStats
     PodSandboxStats ListPodSandboxStats StreamPodSandboxStats ListMetricDescriptors ListPodSandboxMetrics
-    StreamPodSandboxMetrics GetContainerEvents""".split()
+    StreamPodSandboxMetrics GetContainerEvents Exec Attach PortForward""".split()
 )
 
 

@@ -16,8 +16,8 @@ from harness.wait import until
 
 @pytest.fixture(scope="module")
 def vpod(node):
-    """A pod that the containers of these tests share."""
-    pod = node.run_pod("volumes")
+    """A pod that the containers of these tests share; one of them is privileged."""
+    pod = node.run_pod("volumes", linux=dict(security_context=dict(privileged=True)))
     yield pod
     pod.remove()
 
@@ -513,7 +513,7 @@ def test_block_devices(node, images, host, loop):
 
 def test_block_device_that_is_only_read(node, images, host, loop):
     read = [dict(container_path="/dev/ro", host_path=loop, permissions="r")]
-    with node.pod() as pod:
+    with node.pod(linux=dict(security_context=dict(privileged=True))) as pod:
         text = pod.output(
             images.plain, "head -c 11 /dev/ro; echo; echo x > /dev/ro 2>/dev/null || echo refused; cat /sys/block/sd?/ro",
             devices=read,

@@ -1,5 +1,6 @@
 // net: what the network tests run at both ends.
 //   net serve PORT                       TCP and UDP, IPv4 and IPv6, until it is killed
+//   net mirror PORT                      TCP, each connection gets back what it sends, until it is killed
 //   net echo ADDRESS PORT TEXT           prints what the server answers over TCP
 //   net send|receive ADDRESS PORT BYTES  moves that much over TCP and checks every byte; prints MB/s
 // A TCP client says what it wants by one byte and, for bulk, eight bytes of length: 'e' the server echoes
@@ -118,6 +119,23 @@ static void serve(uint16_t port) {
   }
 }
 
+static void mirror(uint16_t port) {
+  int listener = listen_on(SOCK_STREAM, port);
+  signal(SIGCHLD, SIG_IGN);
+  puts("serving");
+  fflush(stdout);
+  for (;;) {
+    int fd = accept(listener, NULL, NULL);
+    if (fd >= 0 && fork() == 0) {
+      for (ssize_t n; (n = read(fd, incoming, BLOCK)) > 0;)
+        for (ssize_t sent = 0, m; sent < n; sent += m)
+          if ((m = write(fd, incoming + sent, n - sent)) < 0) exit(1);
+      exit(0);
+    }
+    close(fd);
+  }
+}
+
 static int dial(const char *address, const char *port) {
   struct addrinfo *found, hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
   if (getaddrinfo(address, port, &hints, &found)) die("address");
@@ -133,6 +151,7 @@ static int dial(const char *address, const char *port) {
 int main(int count, char **words) {
   make_pattern();
   if (count == 3 && !strcmp(words[1], "serve")) serve(atoi(words[2]));
+  if (count == 3 && !strcmp(words[1], "mirror")) mirror(atoi(words[2]));
   if (count != 5) return fprintf(stderr, "usage: see net.c\n"), 2;
   int fd = dial(words[2], words[3]);
   if (!strcmp(words[1], "echo")) {

@@ -142,6 +142,8 @@ struct RunSession: Sendable {
       $0.logPath = "\(Self.containerName).log"
       $0.linux.securityContext.namespaceOptions.pid = .container
       $0.linux.securityContext.seccomp.profileType = .runtimeDefault
+      $0.linux.securityContext.maskedPaths = KubeletDefaults.maskedPaths
+      $0.linux.securityContext.readonlyPaths = KubeletDefaults.readonlyPaths
       if let resources = plan.resources { $0.linux.resources = resources }
     }
   }

@@ -15,6 +15,7 @@ final class SPDYConnection: Sendable {
   private struct State {
     var streams: [UInt32: SPDYStream] = [:]
     var last: UInt32 = 0
+    var hasGoneAway = false
   }
 
   private let wire: any Wire
@@ -72,7 +73,7 @@ final class SPDYConnection: Sendable {
         }
       }
     } catch let violation as SPDYViolation {
-      try? await send(SPDYFrames.goAway(lastStream: state.withLock { $0.last }, .protocolError))
+      await goAway(.protocolError)
       throw violation
     }
   }
@@ -114,7 +115,16 @@ final class SPDYConnection: Sendable {
 
   /// Says that the server is done, and that nothing more will be written.
   func finish() async {
-    try? await send(SPDYFrames.goAway(lastStream: state.withLock { $0.last }, .ok))
+    await goAway(.ok)
     wire.finish()
+  }
+
+  /// Once: the first reason is the one that counts.
+  private func goAway(_ status: SPDYFrames.GoAwayStatus) async {
+    let last: UInt32? = state.withLock { state in
+      defer { state.hasGoneAway = true }
+      return state.hasGoneAway ? nil : state.last
+    }
+    if let last { try? await send(SPDYFrames.goAway(lastStream: last, status)) }
   }
 }

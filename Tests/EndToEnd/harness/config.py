@@ -16,6 +16,7 @@ def write_config(
     cgroup_driver: str = "auto",
     network: dict | None = None,
     debug: dict | None = None,
+    rlimits: list[str] | None = None,
 ):
     guest = guest or proto.GUEST
     tables = {
@@ -40,6 +41,8 @@ def write_config(
     }
     if debug:
         tables["debug"] = debug
+    if rlimits is not None:
+        tables["container"] = {"rlimits": rlimits}
     lines = []
     for name, table in tables.items():
         lines.append(f"[{name}]")

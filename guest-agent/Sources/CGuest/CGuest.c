@@ -65,6 +65,14 @@ uint64_t guest_hard_limit(uint32_t resource) {
   getrlimit((__rlimit_resource_t)resource, &limit);
   return limit.rlim_max;
 }
+void guest_reset_signals(void) {
+  // The kernel's struct sigaction, with room; SIG_DFL and no flags are zeros.
+  uint64_t standard[8] = {0};
+  for (int number = 1; number <= 64; number++)
+    syscall(SYS_rt_sigaction, number, standard, NULL, sizeof(uint64_t));
+  syscall(SYS_rt_sigprocmask, SIG_SETMASK, standard, NULL, sizeof(uint64_t));
+}
+
 int guest_set_limit(uint32_t resource, uint64_t soft, uint64_t hard) {
   struct rlimit limit = {.rlim_cur = soft, .rlim_max = hard};
   return setrlimit((__rlimit_resource_t)resource, &limit);

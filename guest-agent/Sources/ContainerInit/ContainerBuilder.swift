@@ -12,10 +12,11 @@ func runContainer(_ descriptors: JobDescriptors) throws(StepError) -> Never {
   let root = try mountRoot(job.root)
   let identity = try step("look up the user \"\(shown(job.user.name))\"") { try lookUpUser(job.user, in: root) }
   try populate(root, job)
+  makeWorkingDirectory(job.process.directory, in: root)
   let terminal = try openTerminal(job, root, owner: identity.uid)
   try protect(root, job)
   try enterRoot(root, readonly: job.root.readonly)
-  try enterDirectory(job.process.directory, create: !job.root.readonly)
+  try enterDirectory(job.process.directory)
   try finishProcess(job.process, identity)
   try waitAtGate(descriptors.socket, identity, terminal)
   try becomeProgram(job.process, identity)
@@ -36,7 +37,7 @@ func runExec(_ descriptors: JobDescriptors, target: Int32) throws(StepError) -> 
       try descriptors.socket.send(HelperMessage(.ready), descriptors: [terminal.master.number])
     }
   }
-  try enterDirectory(job.process.directory, create: false)
+  try enterDirectory(job.process.directory)
   try finishProcess(job.process, job.identity)
   try becomeProgram(job.process, job.identity)
 }
@@ -77,6 +78,12 @@ private func populate(_ root: borrowing RootPath, _ job: ContainerJob) throws(St
   }
   umask(0o022)
   try step("make the links in /dev") { try makeDeviceLinks(in: root) }
+}
+
+/// Makes the working directory if it is missing, root's as in runc, and before the root is read-only: an image
+/// need not have it. What can't be made, chdir tells better.
+private func makeWorkingDirectory(_ path: [UInt8], in root: borrowing RootPath) {
+  _ = try? root.open(path, missing: .makeDirectory).number
 }
 
 /// The terminal's master, if the process is to have one; exec closes it. The slave is this process' standard

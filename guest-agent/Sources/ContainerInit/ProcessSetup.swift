@@ -73,11 +73,8 @@ func finishProcess(_ plan: ProcessPlan, _ identity: Identity) throws(StepError) 
 
 /// Past the gate: the last privileges go, and the program takes over.
 func becomeProgram(_ plan: ProcessPlan, _ identity: Identity) throws(StepError) -> Never {
-  // Ignored signals would stay ignored in the program.
-  for signal in Int32(1)...64 { Glibc.signal(signal, SIG_DFL) }
-  var none = sigset_t()
-  sigemptyset(&none)
-  sigprocmask(SIG_SETMASK, &none, nil)
+  // Ignored and blocked signals would stay so in the program.
+  guest_reset_signals()
   umask(0o022)
   try step("drop privileges") { try becomeUser(identity, plan) }
   try runProgram(plan.arguments, environment: environment(plan, identity))
@@ -96,17 +93,8 @@ private func environment(_ plan: ProcessPlan, _ identity: Identity) -> [[UInt8]]
 }
 
 /// Makes `path` the working directory, inside the container's root by now.
-func enterDirectory(_ path: [UInt8], create: Bool) throws(StepError) {
+func enterDirectory(_ path: [UInt8]) throws(StepError) {
   try step("enter working directory \"\(shown(path))\"") {
-    if create {
-      var length = 0
-      for component in path.split(separator: slash) {
-        length = component.endIndex
-        let parent = Array(path.prefix(length))
-        // What is there already, or can't be made, chdir tells better.
-        _ = withPath(parent) { mkdir($0, 0o755) }
-      }
-    }
     try systemCall("chdir") { withPath(path) { chdir($0) } }
   }
 }

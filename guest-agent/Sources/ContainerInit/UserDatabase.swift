@@ -5,6 +5,9 @@ public struct UserDatabase: Sendable {
   public static let fileLimit = 4 << 20
   /// NGROUPS_MAX is 65536; no image needs more than this, and the answer has to stay small.
   public static let groupLimit = 4096
+  /// The largest user or group that a container runs as: what runc and Kubernetes take. Beyond, programs that
+  /// keep ids in an int would see negative ones.
+  public static let largestID = UInt32(Int32.max)
 
   private let passwd: [UInt8]
   private let group: [UInt8]
@@ -49,6 +52,9 @@ public struct UserDatabase: Sendable {
     }
     if let home = entry?.home, home.first == slash { identity.home = Array(home) }
     identity.groups = try groups(plan, of: entry, first: identity.gid)
+    if let id = ([identity.uid] + identity.groups).first(where: { $0 > Self.largestID }) {
+      throw LookupError(description: "user or group \(id) is above \(Self.largestID)")
+    }
     return identity
   }
 
@@ -100,7 +106,7 @@ public struct UserDatabase: Sendable {
   }
 }
 
-/// A decimal user or group number; 2^32-1 is not one, as it means "unchanged" to chown(2).
+/// A decimal user or group number of Linux; 2^32-1 is not one, as it means "unchanged" to chown(2).
 private func number(_ text: ArraySlice<UInt8>) -> UInt32? {
   guard !text.isEmpty, text.count <= 10, text.allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
   let value = text.reduce(UInt64(0)) { $0 * 10 + UInt64($1 - 0x30) }

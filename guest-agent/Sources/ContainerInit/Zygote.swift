@@ -15,6 +15,8 @@ public func runZygote(control: Int32) -> Never {
   // The agent's own is -1000: the kernel never kills it. A child must not be born so, since in a cgroup whose
   // limit leaves it no memory it would neither live nor die.
   try? setOOMScoreAdjustment(-999)
+  // The thread that started this process has the niceness that Dispatch gave it, -2 for instance.
+  setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 0)
   let requests = MessageSocket(control)
   let ownNamespace = bh_pidfd_open(getpid())
   while true {

@@ -119,7 +119,7 @@ struct SpecTests {
     profile.flags = ["SECCOMP_FILTER_FLAG_LOG"]
     profile.syscalls = [
       .with {
-        $0.names = ["read", "not_a_call"]
+        $0.names = ["read", "mseal"]
         $0.action = "SCMP_ACT_ALLOW"
         $0.args = [
           .with {
@@ -137,7 +137,7 @@ struct SpecTests {
     for edit: (inout Bulkhead_Agent_V1_Seccomp) -> Void in [
       { $0.defaultAction = "" }, { $0.architectures = ["X86"] }, { $0.flags = ["NONE"] },
       { $0.syscalls[0].action = "SCMP_ACT_NOTIFY" }, { $0.syscalls[0].args[0].op = "EQ" },
-      { $0.syscalls[0].args[0].index = 6 },
+      { $0.syscalls[0].args[0].index = 6 }, { $0.syscalls[0].names = ["raed"] },
     ] {
       var bad = profile
       edit(&bad)

@@ -120,7 +120,7 @@ struct ContainerTests {
       spec.process.noNewPrivileges = true
       spec.linux.seccomp.defaultAction = "SCMP_ACT_ALLOW"
       var rule = Bulkhead_Agent_V1_SeccompRule()
-      rule.names = ["mkdir", "mkdirat", "a_call_of_the_future"]
+      rule.names = ["mkdir", "mkdirat", "mseal"]
       rule.action = "SCMP_ACT_ERRNO"
       rule.errno = 28
       spec.linux.seccomp.syscalls = [rule]

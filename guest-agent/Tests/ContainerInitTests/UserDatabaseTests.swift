@@ -37,7 +37,10 @@ struct UserDatabaseTests {
     #expect(identity.groups == [gid])
   }
 
-  @Test(arguments: ["nobody", "app:nogroup", "huge", "half", "-1", "4294967295", "99999999999"])
+  @Test(arguments: [
+    "nobody", "app:nogroup", "huge", "half", "-1", "2147483648", "4294967294", "4294967295", "99999999999",
+    "app:2147483648",
+  ])
   func whatIsNotThereIsAnError(_ name: String) {
     #expect(throws: UserDatabase.LookupError.self) { try database.resolve(plan(name)) }
   }

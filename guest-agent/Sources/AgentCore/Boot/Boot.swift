@@ -35,7 +35,7 @@ enum Boot {
     attempt { try preparePodCgroup() }
     // Nothing below this process can be chosen before it when memory runs out.
     attempt { try writeFile("/proc/self/oom_score_adj", Array("-1000".utf8)) }
-    attempt { try raiseDescriptorLimit() }
+    attempt { try raiseLimits() }
   }
 
   /// The cgroup of all containers. What the agent needs to live stays outside: memory, and process numbers
@@ -68,9 +68,11 @@ enum Boot {
     return total > 4 * reservedMemory ? total - reservedMemory : total / 4 * 3
   }
 
-  /// A hundred containers are a thousand descriptors.
-  private static func raiseDescriptorLimit() throws {
+  /// A hundred containers are a thousand descriptors. And the processes of one user are no concern of the
+  /// guest's: containers are bounded by their cgroups.
+  private static func raiseLimits() throws {
     try systemCall("setrlimit") { guest_set_limit(UInt32(RLIMIT_NOFILE.rawValue), 1 << 20, 1 << 20) }
+    try systemCall("setrlimit") { guest_set_limit(UInt32(__RLIMIT_NPROC.rawValue), .max, .max) }
   }
 
   static func attempt(_ body: () throws -> Void) {

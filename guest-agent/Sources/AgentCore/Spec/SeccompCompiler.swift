@@ -54,16 +54,28 @@ private func export(_ profile: Bulkhead_Agent_V1_Seccomp) throws -> [UInt8] {
   let result = seccomp_export_bpf(context, file.number)
   guard result == 0 else { throw failed("compile the profile", result) }
   lseek(file.number, 0, SEEK_SET)
-  return try readFile("/proc/self/fd/\(file.number)", limit: 1 << 20)
+  var program = try readFile("/proc/self/fd/\(file.number)", limit: 1 << 20)
+  if fallback & actionMask == errnoAction { program = unknownCallsAreMissing() + program }
+  guard program.count / instructionSize <= longestProgram else {
+    throw invalid(
+      "seccomp: the profile is longer than the kernel takes: \(program.count / instructionSize) instructions")
+  }
+  return program
 }
 
-/// Adds one rule for the system call `name`. A name that libseccomp doesn't know is one that this kernel
-/// doesn't have either, and is passed over.
+/// Adds one rule for the system call `name`. A call that is newer than libseccomp is one that this kernel
+/// doesn't have either, and is passed over. A name that no Linux has is refused: where it was to be denied, the
+/// profile would not do what its author believes.
 private func add(
   _ name: String, _ action: UInt32, _ arguments: [scmp_arg_cmp], to context: scmp_filter_ctx
 ) throws {
   let number = seccomp_syscall_resolve_name(name)
-  if number == unknownSystemCall { return }
+  if number == unknownSystemCall {
+    guard newerSystemCalls.contains(name) else {
+      throw invalid("seccomp: \"\(shown(name.utf8.prefix(64)))\" is no system call of Linux")
+    }
+    return
+  }
   // Several conditions on one argument are alternatives, as in libseccomp's own semantics for separate rules.
   let repeated = Set(arguments.map(\.arg)).count < arguments.count
   for group in repeated ? arguments.map({ [$0] }) : [arguments] {
@@ -79,6 +91,9 @@ private func failed(_ doing: String, _ result: Int32) -> RPCError {
   invalid("seccomp: can't \(doing): \(String(cString: strerror(-result)))")
 }
 
+private let actionMask: UInt32 = 0x7fff_0000
+private let errnoAction: UInt32 = 0x0005_0000
+
 /// SCMP_ACT_* as seccomp.h defines them; their arguments are in the lower half.
 private func action(_ name: String, errno number: UInt32?) throws -> UInt32 {
   let argument = (number ?? UInt32(EPERM)) & 0xffff
@@ -86,7 +101,7 @@ private func action(_ name: String, errno number: UInt32?) throws -> UInt32 {
   case "SCMP_ACT_KILL", "SCMP_ACT_KILL_THREAD": return 0
   case "SCMP_ACT_KILL_PROCESS": return 0x8000_0000
   case "SCMP_ACT_TRAP": return 0x0003_0000
-  case "SCMP_ACT_ERRNO": return 0x0005_0000 | argument
+  case "SCMP_ACT_ERRNO": return errnoAction | argument
   case "SCMP_ACT_TRACE": return 0x7ff0_0000 | argument
   case "SCMP_ACT_LOG": return 0x7ffc_0000
   case "SCMP_ACT_ALLOW": return 0x7fff_0000

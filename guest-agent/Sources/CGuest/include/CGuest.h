@@ -24,6 +24,9 @@ int guest_memory_file(const char *name);
 // A non-blocking signalfd(2) for SIGCHLD, and taking everything from it.
 int guest_child_signals(void);
 void guest_clear_child_signals(int fd);
+// Every signal's default action, and none blocked: those that the C library keeps for itself too, which its
+// posix_spawn(3) leaves ignored and its own calls don't touch.
+void guest_reset_signals(void);
 int guest_setns(int fd, int namespaces);
 int guest_close_range_on_exec(unsigned int first);
 int guest_close_range(unsigned int first);
