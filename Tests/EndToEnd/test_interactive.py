@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from harness import layers
 from harness.proto import BIN
 from harness.terminal import Terminal
 from harness.wait import until
@@ -194,3 +195,17 @@ def test_a_shell_in_the_guest(node, own_node, pod, images):
             terminal.type("exit 9\n")
             assert terminal.wait() == 9
         assert not node.cri.ListContainers().containers, "nobody lists it"
+
+
+def test_a_pull_draws_a_bar(node, crafted):
+    blob, diff_id = layers.compressed(layers.tar(layers.file("big", os.urandom(1_000_000))))
+    crafted.rate = 1_000_000
+    node.trust(crafted.host)
+    reference = crafted.image("bar/image", [crafted.blob(blob)], [diff_id])
+    with Terminal([CTL, "--socket", str(node.socket), "image", "pull", reference], columns=120) as terminal:
+        assert terminal.wait() == 0
+    shown = terminal.output.decode()
+    shares = [int(share) for share in re.findall(r"downloading +[█░]{30}  (\d+) %  [^\r]*/s  layer 1 of 1", shown)]
+    assert len(shares) > 3 and shares == sorted(shares) and shares[0] < 50 < shares[-1], shown
+    # Redrawn in place; the last line is the image.
+    assert shown.count("\n") == 1 and "sha256:" in shown.splitlines()[-1], shown
