@@ -21,6 +21,7 @@ import files  # noqa: E402
 import memory  # noqa: E402
 import network  # noqa: E402
 import pulls  # noqa: E402
+import sessions  # noqa: E402
 import stats  # noqa: E402
 from bare_qemu import BareMachine, kernel_command_line  # noqa: E402
 from figures import Figures, Samples  # noqa: E402
@@ -88,6 +89,19 @@ def measure_pods(node: Node, image: str) -> dict[str, Samples]:
     return samples
 
 
+def measure_ten_containers(node: Node, image: str) -> dict[str, Samples]:
+    """CreateContainer + StartContainer of the second and of the tenth container of a pod."""
+    samples = {count: Samples(f"  the same, container {count} of a pod", "ms") for count in (2, 10)}
+    for _ in range(ROUNDS):
+        with node.pod() as pod:
+            for count in range(1, 11):
+                start = time.perf_counter()
+                pod.run(image, "/bin/sleep", "1000")
+                if count in samples:
+                    samples[count].add(time.perf_counter() - start)
+    return samples
+
+
 def measure_death(node: Node) -> Samples:
     """From the SIGKILL of QEMU to the status that says NotReady, asked for every 5 ms."""
     samples = Samples("A killed VM, until its pod is NotReady", "ms")
@@ -141,10 +155,14 @@ def main():
             figures.version(measure_version(node))
             say(f"Pods, {ROUNDS} rounds")
             figures.pods(measure_pods(node, image))
+            say(f"Ten containers in a pod, {ROUNDS} rounds")
+            figures.ten_containers(measure_ten_containers(node, image))
             say("Stats")
             figures.pods(stats.measure(node, image))
             say(f"Network, {ROUNDS} rounds")
             figures.network(network.measure(node.cri_api, node.operator_api, where / "layout", where, ROUNDS, bare))
+            say("Exec and port-forward")
+            figures.sessions(sessions.measure(node, image, min(ROUNDS, 5)))
             say(f"Killed VMs, {ROUNDS} rounds")
             figures.death(measure_death(node))
             say("Memory")

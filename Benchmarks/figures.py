@@ -7,7 +7,7 @@ from pathlib import Path
 MIB = 1 << 20
 
 # In boots (the p50 of bare QEMU in the same run).
-BARS_IN_BOOTS = {"run": 1.25, "container": 0.15, "exec": 0.025, "remove": 0.25, "stats": 0.03}
+BARS_IN_BOOTS = {"run": 1.25, "container": 0.1, "exec": 0.025, "remove": 0.25, "stats": 0.03}
 
 
 class Samples:
@@ -68,6 +68,24 @@ class Figures:
             p50 = one.percentile(50)
             self.add(one.name, one.unit, p50, BARS_IN_BOOTS.get(key), ratio=p50 / boot, bar_unit="boot",
                      summary=one.summary())  # fmt: skip
+
+    def ten_containers(self, samples: dict[int, Samples]):
+        second, tenth = (samples[count].percentile(50) for count in (2, 10))
+        boot = self.unit.percentile(50)
+        self.add(samples[2].name, "ms", second, BARS_IN_BOOTS["container"], ratio=second / boot, bar_unit="boot",
+                 summary=samples[2].summary())  # fmt: skip
+        self.add(samples[10].name, "ms", tenth, 1, ratio=tenth / second, bar_unit="of container 2",
+                 summary=samples[10].summary())  # fmt: skip
+
+    def sessions(self, measured: dict):
+        first = measured["first"]
+        p50 = first.percentile(50)
+        self.add(first.name, "ms", p50, 0.03, ratio=p50 / self.unit.percentile(50), bar_unit="boot", summary=first.summary())
+        self.add("A bare vsock stream out of a guest", "MB/s", measured["vsock"])
+        for name, key in (("Exec's standard output", "exec"), ("Port-forward, pod to client", "port-forward")):
+            # At least 100 MB/s, or 0.8 of the bare stream where that is less.
+            bar = round(min(100, 0.8 * measured["vsock"]), 1)
+            self.add(name, "MB/s", measured[key], bar, at_most=False)
 
     def network(self, measured: dict):
         """The bar of a start: 1.1 of the slower of the two that it has side by side, and 0.05 boot."""

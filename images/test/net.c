@@ -1,6 +1,7 @@
 // net: what the network tests run at both ends.
 //   net serve PORT                       TCP and UDP, IPv4 and IPv6, until it is killed
 //   net mirror PORT                      TCP, each connection gets back what it sends, until it is killed
+//   net vsock PORT BYTES                 takes vsock connections, sends that much to each, until it is killed
 //   net echo ADDRESS PORT TEXT           prints what the server answers over TCP
 //   net send|receive ADDRESS PORT BYTES  moves that much over TCP and checks every byte; prints MB/s
 // A TCP client says what it wants by one byte and, for bulk, eight bytes of length: 'e' the server echoes
@@ -20,6 +21,8 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#include <linux/vm_sockets.h>
 
 enum { BLOCK = 1 << 20 };
 static uint8_t pattern[BLOCK], incoming[BLOCK];
@@ -136,6 +139,24 @@ static void mirror(uint16_t port) {
   }
 }
 
+static void serve_vsock(uint32_t port, uint64_t length) {
+  struct sockaddr_vm any = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = port};
+  int listener = socket(AF_VSOCK, SOCK_STREAM, 0);
+  if (bind(listener, (struct sockaddr *)&any, sizeof any) || listen(listener, 8)) die("vsock");
+  puts("serving");
+  fflush(stdout);
+  for (;;) {
+    int fd = accept(listener, NULL, NULL);
+    if (fd < 0) continue;
+    for (uint64_t left = length; left;) {
+      ssize_t n = write(fd, pattern, left < BLOCK ? left : BLOCK);
+      if (n <= 0) break;
+      left -= n;
+    }
+    close(fd);
+  }
+}
+
 static int dial(const char *address, const char *port) {
   struct addrinfo *found, hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV};
   if (getaddrinfo(address, port, &hints, &found)) die("address");
@@ -152,6 +173,7 @@ int main(int count, char **words) {
   make_pattern();
   if (count == 3 && !strcmp(words[1], "serve")) serve(atoi(words[2]));
   if (count == 3 && !strcmp(words[1], "mirror")) mirror(atoi(words[2]));
+  if (count == 4 && !strcmp(words[1], "vsock")) serve_vsock(atoi(words[2]), strtoull(words[3], NULL, 10));
   if (count != 5) return fprintf(stderr, "usage: see net.c\n"), 2;
   int fd = dial(words[2], words[3]);
   if (!strcmp(words[1], "echo")) {
