@@ -69,7 +69,7 @@ def measure(node, image: str, where: Path, rounds: int) -> list[tuple]:
         samples.setdefault(name, []).append(value)
 
     for _ in range(rounds):
-        with node.pod() as pod:
+        with node.pod(linux=dict(security_context=dict(privileged=True))) as pod:
             guest = Guest(pod, image, program, shared)
             # The first time blocks are written, for each: the host's file is sparse.
             add("scratch write", guest.run("write", "/file", SIZE) / MB)
