@@ -97,8 +97,8 @@ let package = Package(
     library(
       "CRIServer",
       [
-        "CRI", "Common", "ContainerLog", "HostCgroup", "Hypervisor", "Images", "LinuxSystem", "OperatorAPI", "Pods",
-        "Streaming", grpc, logging,
+        "CRI", "Common", "ContainerLog", "GRPCNGHTTP2", "HostCgroup", "Hypervisor", "Images", "LinuxSystem",
+        "OperatorAPI", "Pods", "Streaming", grpc, logging,
       ]),
     library(
       "LibvirtHypervisor", ["CLibvirt", "CLinux", "LinuxSystem", "Common", "Hypervisor", "VsockClient"]),
@@ -148,24 +148,25 @@ let package = Package(
     tests("ContainerInitTests", path: "guest-agent/Tests/ContainerInitTests", ["ContainerInit"]),
     tests(
       "AgentCoreTests", path: "guest-agent/Tests/AgentCoreTests",
-      ["AgentCore", "AgentProtocol", "ContainerInit", "CLinux", grpc, protobuf]),
+      ["TestSupport", "AgentCore", "AgentProtocol", "ContainerInit", "CLinux", grpc, protobuf]),
+    library("TestSupport", path: "Tests/TestSupport"),
     tests("CommonTests", ["Common"]),
-    tests("CNITests", ["CNI", "Common"]),
+    tests("CNITests", ["CNI", "Common", "LinuxSystem"]),
     tests("NetlinkTests", ["Netlink", "LinuxSystem"]),
     tests("PodNetworkTests", ["CNI", "Common", "Netlink", "PodNetwork"]),
-    tests("PodVolumesTests", ["CLinux", "Common", "LinuxSystem", "PodVolumes"]),
+    tests("PodVolumesTests", ["TestSupport", "CLinux", "Common", "LinuxSystem", "PodVolumes"]),
     tests("HostCgroupTests", ["Common", "HostCgroup"]),
     tests("ConfigurationTests", ["BulkheadConfiguration"]),
     tests("ContainerLogTests", ["ContainerLog"]),
     tests("PodsTests", ["AgentProtocol", "Common", "Images", "OCISpec", "Pods"]),
-    tests("StreamingTests", ["Common", "LinuxSystem", "Streaming", logging, nioCore]),
-    tests("CRIServerTests", ["CRI", "CRIServer", "Common", "Pods"]),
+    tests("StreamingTests", ["TestSupport", "Common", "LinuxSystem", "Streaming", logging, nioCore]),
+    tests("CRIServerTests", ["TestSupport", "CRI", "CRIServer", "Common", "Pods"]),
     .testTarget(
-      name: "GRPCNGHTTP2Tests", dependencies: ["GRPCNGHTTP2", grpc], resources: [.copy("Resources")],
+      name: "GRPCNGHTTP2Tests", dependencies: ["TestSupport", "GRPCNGHTTP2", grpc], resources: [.copy("Resources")],
       swiftSettings: ours),
     tests("LibvirtHypervisorTests", ["Common", "Hypervisor", "LibvirtHypervisor", "LinuxSystem", "bulkhead-vsock"]),
     tests("OCISpecTests", ["OCISpec"]),
-    tests("LayerTests", ["Common", "Images", "LayerFormat", "bulkhead-unpack"]),
+    tests("LayerTests", ["TestSupport", "Common", "Images", "LayerFormat", "bulkhead-unpack"]),
     tests("EROFSTests", ["EROFS", "LayerFormat"]),
     tests(
       "ImagesTests",
@@ -173,7 +174,9 @@ let package = Package(
     tests(
       "BulkheadCLITests",
       ["BulkheadCLI", "CRI", "ContainerLog", "GRPCNGHTTP2", "OperatorAPI", grpc, grpcProtobuf, protobuf]),
-    tests("VsockDeviceTests", ["CLinux", "CVhost", "LinuxSystem", "VsockClient", "VsockDevice", "bulkhead-vsock"]),
+    tests(
+      "VsockDeviceTests",
+      ["TestSupport", "CLinux", "CVhost", "LinuxSystem", "VsockClient", "VsockDevice", "bulkhead-vsock"]),
   ],
   swiftLanguageModes: [.v6]
 )

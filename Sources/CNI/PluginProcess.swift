@@ -48,7 +48,9 @@ struct PluginProcess: Sendable {
     let standardInput = try Pipe()
     let standardOutput = try Pipe()
     let standardError = try Pipe()
-    let pid = try spawn(standardInput, standardOutput, standardError)
+    let pid = try spawnProcess(
+      executable, environment: environment,
+      descriptors: [standardInput.reading, standardOutput.writing, standardError.writing], ownGroup: true)
     standardInput.closeReading()
     standardOutput.closeWriting()
     standardError.closeWriting()
@@ -70,40 +72,6 @@ struct PluginProcess: Sendable {
     var status: Int32 = 0
     while waitpid(pid, &status, 0) == -1, errno == EINTR {}
     return status & 0x7f == 0 ? (status >> 8) & 0xff : 128 + (status & 0x7f)
-  }
-
-  /// With nothing open but its three streams, no signal blocked or ignored, and a process group of its own.
-  private func spawn(_ input: Pipe, _ output: Pipe, _ errors: Pipe) throws -> pid_t {
-    var actions = posix_spawn_file_actions_t()
-    posix_spawn_file_actions_init(&actions)
-    defer { posix_spawn_file_actions_destroy(&actions) }
-    posix_spawn_file_actions_adddup2(&actions, input.reading, 0)
-    posix_spawn_file_actions_adddup2(&actions, output.writing, 1)
-    posix_spawn_file_actions_adddup2(&actions, errors.writing, 2)
-    _ = bh_spawn_close_from(&actions, 3)
-    var attributes = posix_spawnattr_t()
-    posix_spawnattr_init(&attributes)
-    defer { posix_spawnattr_destroy(&attributes) }
-    var signals = sigset_t()
-    sigemptyset(&signals)
-    posix_spawnattr_setsigmask(&attributes, &signals)
-    sigfillset(&signals)
-    posix_spawnattr_setsigdefault(&attributes, &signals)
-    posix_spawnattr_setpgroup(&attributes, 0)
-    posix_spawnattr_setflags(
-      &attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP))
-    var arguments = [strdup(executable), nil]
-    var variables = environment.map { strdup($0) } + [nil]
-    defer { for text in arguments + variables { free(text) } }
-    var pid: pid_t = 0
-    var failure = posix_spawn(&pid, executable, &actions, &attributes, &arguments, &variables)
-    // Somebody installs it this very moment, or another process was forked while they did.
-    for _ in 0..<20 where failure == ETXTBSY {
-      usleep(10_000)
-      failure = posix_spawn(&pid, executable, &actions, &attributes, &arguments, &variables)
-    }
-    guard failure == 0 else { throw SystemError("start", failure, subject: executable) }
-    return pid
   }
 }
 

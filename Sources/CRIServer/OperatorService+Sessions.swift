@@ -2,6 +2,7 @@ import Common
 import ContainerLog
 import Foundation
 import GRPCCore
+import GRPCNGHTTP2
 import OperatorAPI
 import Pods
 
@@ -78,7 +79,7 @@ extension OperatorService {
     request: RPCAsyncSequence<Bulkhead_Operator_V1_PortRequest, any Error>,
     response: RPCWriter<Bulkhead_Operator_V1_PortResponse>, context: ServerContext
   ) async throws {
-    let requests = PortRequests(request)
+    let requests = RequestReader(request)
     guard let first = try await requests.next() else { throw Self.firstRequest("a pod and a port") }
     guard let port = UInt16(exactly: first.port), port > 0 else {
       throw Validation.invalid("port", "\(first.port) is not 1 to 65535")
@@ -98,20 +99,19 @@ extension RPCWriter<Bulkhead_Operator_V1_ProcessResponse> {
   }
 }
 
-/// The requests of one call. Unchecked, as its readers take turns: first the handler, then the one task that
-/// reads input.
-final class ProcessRequests: @unchecked Sendable {
-  private var iterator: RPCAsyncSequence<Bulkhead_Operator_V1_ProcessRequest, any Error>.AsyncIterator
+/// The requests of one call about a process.
+struct ProcessRequests: Sendable {
+  private let requests: RequestReader<Bulkhead_Operator_V1_ProcessRequest>
   let sizes: AsyncStream<TerminalDimensions>
   private let newSize: AsyncStream<TerminalDimensions>.Continuation
 
   init(_ requests: RPCAsyncSequence<Bulkhead_Operator_V1_ProcessRequest, any Error>) {
-    iterator = requests.makeAsyncIterator()
+    self.requests = RequestReader(requests)
     (sizes, newSize) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
   }
 
   func next() async throws -> Bulkhead_Operator_V1_ProcessRequest.OneOf_Kind? {
-    while let request = try await iterator.next() {
+    while let request = try await requests.next() {
       if let kind = request.kind { return kind }
     }
     return nil
@@ -140,7 +140,7 @@ final class ProcessRequests: @unchecked Sendable {
       group.addTask { try await body() }
       if !isRead {
         group.addTask {
-          while try await self.nextInput() != nil {}
+          while try await nextInput() != nil {}
           return nil
         }
       }
@@ -180,19 +180,8 @@ struct CallerProcess: ProcessClient {
   }
 }
 
-/// The requests of one forwarded connection. Unchecked for the same reason as `ProcessRequests`.
-final class PortRequests: @unchecked Sendable {
-  private var iterator: RPCAsyncSequence<Bulkhead_Operator_V1_PortRequest, any Error>.AsyncIterator
-
-  init(_ requests: RPCAsyncSequence<Bulkhead_Operator_V1_PortRequest, any Error>) {
-    iterator = requests.makeAsyncIterator()
-  }
-
-  func next() async throws -> Bulkhead_Operator_V1_PortRequest? { try await iterator.next() }
-}
-
 struct PortInput: AsyncSequence, AsyncIteratorProtocol, Sendable {
-  let requests: PortRequests
+  let requests: RequestReader<Bulkhead_Operator_V1_PortRequest>
 
   func makeAsyncIterator() -> PortInput { self }
   func next() async throws -> Data? { try await requests.next()?.data }

@@ -109,13 +109,14 @@ import Testing
   ])
   func aPluginThatMisbehaves(_ script: String, _ expected: String) async throws {
     let scratch = try Scratch()
-    try scratch.plugin("one", "echo $$ > \(scratch.path)/pid; \(script)")
+    let lifeline = try Lifeline(scratch)
+    try scratch.plugin("one", "\(lifeline.script) echo $$ > \(scratch.path)/pid; \(script)")
     let error = await failure(scratch, "one", deadline: .seconds(2))
     #expect(error.message.contains(expected), "\(error.message)")
     let pid = try #require(Int32(scratch.text("pid").split(separator: "\n").first ?? ""))
-    // Its group is gone, children that it left included.
-    for _ in 0..<100 where kill(-pid, 0) == 0 { try await Task.sleep(for: .milliseconds(20)) }
-    #expect(kill(-pid, 0) == -1 && errno == ESRCH)
+    // It was waited for, and children that it left have ended too; these are its reaper's, not ours.
+    #expect(kill(pid, 0) == -1 && errno == ESRCH)
+    try await lifeline.waitForEnd()
   }
 
   @Test func aPluginThatIsNotThere() async throws {
@@ -126,11 +127,13 @@ import Testing
 
   @Test func cancellationEndsAPlugin() async throws {
     let scratch = try Scratch()
-    try scratch.plugin("one", "sleep 1000")
+    let lifeline = try Lifeline(scratch)
+    try scratch.plugin("one", "\(lifeline.script) sleep 1000")
     let task = Task { await failure(scratch, "one", deadline: .seconds(100)) }
-    try await Task.sleep(for: .milliseconds(300))
+    try await lifeline.waitForStart()
     task.cancel()
     #expect(await task.value.code == .cancelled)
+    try await lifeline.waitForEnd()
   }
 
   @Test func oneFailedDeleteDoesNotKeepOthersFromTheirs() async throws {

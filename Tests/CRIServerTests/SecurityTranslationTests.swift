@@ -1,6 +1,7 @@
 import CRI
 import Common
 import Pods
+import TestSupport
 import Testing
 
 @testable import CRIServer
@@ -48,7 +49,7 @@ import Testing
 
   /// Whatever a client writes comes out as a name below the allowed ones, or is refused.
   @Test func noNameLeavesItsFamily() {
-    var random = Seeded(seed: 7)
+    var random = SeededRandom(seed: 7)
     let pieces = ["net", "kernel", "fs", "mqueue", "sem", "..", ".", "/", "//", "ipv4", "\0", "é", " ", "core_pattern"]
     for _ in 0..<5000 {
       let key = (0..<Int.random(in: 1...6, using: &random)).map { _ in pieces.randomElement(using: &random) ?? "" }
@@ -70,14 +71,5 @@ import Testing
         $0.config.metadata.namespace = "n"
       })
     #expect(spec.hostname == "under-score.--")
-  }
-}
-
-private struct Seeded: RandomNumberGenerator {
-  private var state: UInt64
-  init(seed: UInt64) { state = seed }
-  mutating func next() -> UInt64 {
-    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-    return state ^ (state >> 29)
   }
 }

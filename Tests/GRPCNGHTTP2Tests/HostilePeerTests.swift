@@ -1,6 +1,7 @@
 import Foundation
 import GRPCCore
 import GRPCNGHTTP2
+import TestSupport
 import Testing
 
 /// BULKHEAD_FUZZ_FACTOR makes the random tests longer.

@@ -22,9 +22,11 @@ import Testing
     try cgroup.create()
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/bin/sh")
-    process.arguments = ["-c", "sleep 20 & wait"]
+    process.arguments = ["-c", "sleep 20 & echo born; wait"]
+    let output = Pipe()
+    process.standardOutput = output
     try process.run()
-    usleep(300_000)
+    #expect(output.fileHandleForReading.availableData == Data("born\n".utf8))
     try cgroup.add([process.processIdentifier, 0x3fff_ffff])
     for directory in try directories(cgroup.path.text) {
       let members = try String(contentsOfFile: "\(directory)/cgroup.procs", encoding: .utf8).split(separator: "\n")

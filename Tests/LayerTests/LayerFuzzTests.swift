@@ -1,5 +1,6 @@
 import Common
 import Images
+import TestSupport
 import Testing
 
 /// Layers with random damage through the real process: each is converted and becomes an image, or is

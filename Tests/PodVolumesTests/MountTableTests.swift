@@ -1,4 +1,5 @@
 import PodVolumes
+import TestSupport
 import Testing
 
 @Suite struct MountTableTests {
@@ -29,7 +30,7 @@ import Testing
   }
 
   @Test func anyBytesAreTaken() {
-    var random = SeededRandom(state: 7)
+    var random = SeededRandom(seed: 7)
     for _ in 0..<2000 {
       let text = (0..<Int.random(in: 0..<200, using: &random)).map { _ in
         Array("0123456789 /\\-:\nshared".utf8).randomElement(using: &random) ?? 0
@@ -40,13 +41,5 @@ import Testing
 
   @Test func theHostsOwnIsReadable() throws {
     #expect(try MountTable.current().entries.contains { $0.mountPoint == Array("/".utf8) })
-  }
-}
-
-struct SeededRandom: RandomNumberGenerator {
-  var state: UInt64
-  mutating func next() -> UInt64 {
-    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-    return state ^ (state >> 29)
   }
 }

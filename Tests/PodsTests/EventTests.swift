@@ -1,5 +1,4 @@
 import Common
-import Synchronization
 import Testing
 
 @testable import Pods
@@ -45,24 +44,30 @@ import Testing
   @Test func whoReadsTooSlowlyIsCutOffAndHoldsNothing() async throws {
     let store = SnapshotStore()
     let slow = store.events.subscribe()
-    let stuck = Task { try await slow.forEach { _ in try await Task.sleep(for: .seconds(600)) } }
+    let (never, whoNeverComes) = AsyncStream<Void>.makeStream()
+    let stuck = Task { try await slow.forEach { _ in for await _ in never {} } }
     let quick = store.events.subscribe()
     let count = EventFeed.mostWaiting / 4 + 100
-    let seen = Mutex(0)
-    let reader = Task { try await quick.forEach { _ in seen.withLock { $0 += 1 } } }
-    for round in 1...count {
+    let (progress, seen) = AsyncStream<Void>.makeStream()
+    let reader = Task {
+      defer { seen.finish() }
+      try await quick.forEach { _ in seen.yield() }
+    }
+    var events = progress.makeAsyncIterator()
+    for _ in 1...count {
       let id = PodID.random()
       store.publish(pod(id, .starting))
       store.publish(pod(id, .ready))
       store.publish(pod(id, .stopped))
       store.remove(id)
-      while seen.withLock({ $0 < round * 4 }) { try await Task.sleep(for: .milliseconds(1)) }
+      for _ in 0..<4 { try #require(await events.next() != nil) }
     }
     let error = await #expect(throws: BulkheadError.self) { try await stuck.value }
     #expect(error?.code == .resourceExhausted)
     store.events.close()
     try await reader.value
-    #expect(seen.withLock { $0 } == count * 4)
+    #expect(await events.next() == nil, "told more than there was")
+    whoNeverComes.finish()
     #expect(!store.events.hasSubscribers)
   }
 }

@@ -1,4 +1,5 @@
 import NIOCore
+import TestSupport
 import Testing
 
 @testable import Streaming
@@ -8,15 +9,7 @@ import Testing
 
   private func events(_ bytes: [UInt8], pieces: Int = .max) throws -> [SPDYParser.Event] {
     var parser = SPDYParser()
-    var found: [SPDYParser.Event] = []
-    var rest = bytes[...]
-    while !rest.isEmpty {
-      let piece = rest.prefix(pieces)
-      rest = rest.dropFirst(piece.count)
-      parser.append(ByteBuffer(bytes: piece))
-      while let event = try parser.next() { found.append(event) }
-    }
-    return found
+    return try parser.events(of: bytes, pieces: pieces)
   }
 
   @Test func dictionaryIsTheSpecifications() {

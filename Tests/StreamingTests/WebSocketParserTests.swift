@@ -1,4 +1,5 @@
 import NIOCore
+import TestSupport
 import Testing
 
 @testable import Streaming
@@ -6,15 +7,7 @@ import Testing
 @Suite struct WebSocketParserTests {
   private func events(_ bytes: [UInt8], pieces: Int = .max) throws -> [WebSocketParser.Event] {
     var parser = WebSocketParser()
-    var found: [WebSocketParser.Event] = []
-    var rest = bytes[...]
-    while !rest.isEmpty {
-      let piece = rest.prefix(pieces)
-      rest = rest.dropFirst(piece.count)
-      parser.append(ByteBuffer(bytes: piece))
-      while let event = try parser.next() { found.append(event) }
-    }
-    return found
+    return try parser.events(of: bytes, pieces: pieces)
   }
 
   private func frame(_ first: UInt8, _ payload: [UInt8]) -> [UInt8] {

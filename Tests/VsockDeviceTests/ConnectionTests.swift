@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import VsockDevice
@@ -239,7 +240,7 @@ import Testing
 
   /// Whatever comes in whatever order: no trap, bounded buffering, and an end that can be reached.
   @Test func randomEventsKeepTheInvariants() {
-    var random = SplitMix(seed: 0x5eed)
+    var random = SeededRandom(seed: 0x5eed)
     for _ in 0..<3000 {
       var connection = Connection(hostPort: 4096, now: 0)
       connection.connect(to: 1024, now: 0)
@@ -275,19 +276,5 @@ import Testing
       while connection.takeOwed(guestCID: Self.cid) != nil {}
       if connection.phase != .finished { Issue.record("ends in \(connection.phase)") }
     }
-  }
-}
-
-/// A small random generator with a seed, so that a failure can be repeated.
-struct SplitMix: RandomNumberGenerator {
-  private var state: UInt64
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var value = state
-    value = (value ^ (value >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    value = (value ^ (value >> 27)) &* 0x94d0_49bb_1331_11eb
-    return value ^ (value >> 31)
   }
 }

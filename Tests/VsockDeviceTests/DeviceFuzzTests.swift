@@ -1,6 +1,7 @@
 import LinuxSystem
 import Testing
 import VsockClient
+import TestSupport
 
 @testable import VsockDevice
 
@@ -14,7 +15,7 @@ import VsockClient
   @Test func randomPacketsNeitherTrapNorWedge() throws {
     let harness = try DeviceHarness()
     let machine = try SimulatedMachine(socketPath: harness.vhostPath)
-    var random = SplitMix(seed: 7)
+    var random = SeededRandom(seed: 7)
     var known: [GuestStream] = []
     for round in 0..<6000 {
       if round % 100 == 0 {
@@ -57,7 +58,7 @@ import VsockClient
 
   /// Each round a device, a good set-up, then random bytes over the rings' memory.
   @Test func randomRingsEndTheDeviceAtWorst() throws {
-    var random = SplitMix(seed: 11)
+    var random = SeededRandom(seed: 11)
     for round in 0..<40 {
       let harness = try DeviceHarness()
       let features: Features = [.version1, .protocolFeatures, .indirectDescriptors, .eventIndex]
@@ -84,7 +85,7 @@ import VsockClient
   }
 
   @Test func randomMessagesAreParsedOrRefused() {
-    var random = SplitMix(seed: 3)
+    var random = SeededRandom(seed: 3)
     var parsed = 0
     for _ in 0..<20_000 {
       let count = Int(random.next() % 300)
@@ -99,7 +100,7 @@ import VsockClient
 
   /// Any request with any payload and sometimes a descriptor, to a live device.
   @Test func randomRequestsEndTheDeviceAtWorst() throws {
-    var random = SplitMix(seed: 23)
+    var random = SeededRandom(seed: 23)
     for _ in 0..<60 {
       let harness = try DeviceHarness()
       let machine = try SimulatedMachine(socketPath: harness.vhostPath)

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import VsockDevice
@@ -247,7 +248,7 @@ private final class TestRing {
 
   /// Random bytes in table and ring: every chain is either refused or lies within memory.
   @Test func randomRingsNeverReachOutside() throws {
-    var random = SplitMix(seed: 42)
+    var random = SeededRandom(seed: 42)
     var good = 0
     var bad = 0
     for round in 0..<20000 {

@@ -39,7 +39,10 @@ struct UnpackProcess: Sendable {
     }
     let (output, outputOfChild) = try pipe()
     let (errors, errorsOfChild) = try pipe()
-    let pid = try spawn(executable, options, [inputOfChild, outputOfChild, errorsOfChild, data, index])
+    let files = [inputOfChild, outputOfChild, errorsOfChild, data, index]
+    let pid = try withExtendedLifetime(files) {
+      try spawnProcess(executable, arguments: options.arguments, descriptors: files.map(\.descriptor))
+    }
     do {
       let pidfd = OpenFile(try systemCall("pidfd_open") { bh_pidfd_open(pid) })
       return UnpackProcess(pid: pid, pidfd: pidfd, input: input, output: output, errors: errors)
@@ -64,35 +67,6 @@ struct UnpackProcess: Sendable {
     var ends: [Int32] = [-1, -1]
     try systemCall("pipe2") { bh_pipe(&ends) }
     return (OpenFile(ends[0]), try OpenFile(ends[1]).raised())
-  }
-
-  /// `files` become the process's descriptors from 0 on; it has no others, no environment, and no
-  /// signal blocked or ignored.
-  private static func spawn(_ executable: String, _ options: UnpackOptions, _ files: [OpenFile]) throws -> pid_t {
-    var actions = posix_spawn_file_actions_t()
-    posix_spawn_file_actions_init(&actions)
-    defer { posix_spawn_file_actions_destroy(&actions) }
-    for (number, file) in files.enumerated() {
-      posix_spawn_file_actions_adddup2(&actions, file.descriptor, Int32(number))
-    }
-    _ = bh_spawn_close_from(&actions, Int32(files.count))
-    var attributes = posix_spawnattr_t()
-    posix_spawnattr_init(&attributes)
-    defer { posix_spawnattr_destroy(&attributes) }
-    var signals = sigset_t()
-    sigemptyset(&signals)
-    posix_spawnattr_setsigmask(&attributes, &signals)
-    sigfillset(&signals)
-    posix_spawnattr_setsigdefault(&attributes, &signals)
-    posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
-
-    var arguments = ([executable] + options.arguments).map { strdup($0) } + [nil]
-    defer { for argument in arguments { free(argument) } }
-    var environment: [UnsafeMutablePointer<CChar>?] = [nil]
-    var pid: pid_t = 0
-    let failure = posix_spawn(&pid, executable, &actions, &attributes, &arguments, &environment)
-    guard failure == 0 else { throw SystemError("start", failure, subject: executable) }
-    return pid
   }
 
   func kill() { _ = bh_pidfd_send_signal(pidfd.descriptor, SIGKILL) }

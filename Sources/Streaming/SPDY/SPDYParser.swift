@@ -4,7 +4,7 @@ import NIOCore
 ///
 /// Data frames are handed on in the pieces they come in, however long they say they are; control frames
 /// are held until complete, and bounded. After a violation nothing more is parsed.
-struct SPDYParser {
+struct SPDYParser: FrameParser {
   enum Event: Hashable, Sendable {
     case opened(stream: UInt32, headers: HeaderBlock, isLast: Bool)
     /// `isLast`: the client has closed its half.
@@ -29,18 +29,9 @@ struct SPDYParser {
   }
 
   private var state = State.header
-  private var buffer = ByteBuffer()
+  var buffer = ByteBuffer()
   private let inflater = HeaderInflater()
   private var lastStream: UInt32 = 0
-
-  mutating func append(_ bytes: ByteBuffer) {
-    if buffer.readableBytes == 0 {
-      buffer = bytes
-    } else {
-      buffer.discardReadBytes()
-      buffer.writeImmutableBuffer(bytes)
-    }
-  }
 
   /// The next event; nil where more bytes are needed.
   mutating func next() throws(SPDYViolation) -> Event? {

@@ -19,10 +19,14 @@ public final class StreamingServer: Sendable {
   private let tokens: TokenStore
   private let group: MultiThreadedEventLoopGroup
   private let listener: NIOAsyncChannel<(any Channel, Accepted), Never>
+  private let slots: SessionSlots
   private let connections = Mutex(0)
 
   /// Connections under way, sessions among them.
   var openConnections: Int { connections.withLock { $0 } }
+
+  /// Sessions that take a place, from before their upgrade is answered.
+  var openSessions: Int { slots.count }
 
   /// Binds its port. Throws `invalidArgument` where the address is not a loopback address, `unavailable`
   /// where it can't be bound.
@@ -63,6 +67,7 @@ public final class StreamingServer: Sendable {
     self.backend = backend
     self.logger = logger
     self.tokens = tokens
+    self.slots = slots
     self.group = group
     let port = listener.channel.localAddress?.port ?? configuration.port
     let host = configuration.address.contains(":") ? "[\(configuration.address)]" : configuration.address

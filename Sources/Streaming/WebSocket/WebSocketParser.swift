@@ -5,7 +5,7 @@ import NIOWebSocket
 ///
 /// A message's data is handed on in the pieces it comes in, whatever frames it is cut into; control frames
 /// are held until complete. After a violation nothing more is parsed.
-struct WebSocketParser {
+struct WebSocketParser: FrameParser {
   enum Event: Hashable, Sendable {
     /// A part of a message; empty only where the message is, or where its end comes alone.
     case data(ByteBuffer, isText: Bool, isFirst: Bool, isLast: Bool)
@@ -44,18 +44,9 @@ struct WebSocketParser {
 
   private var state = State.header
   private var message = Message.none
-  private var buffer = ByteBuffer()
+  var buffer = ByteBuffer()
 
   init() {}
-
-  mutating func append(_ bytes: ByteBuffer) {
-    if buffer.readableBytes == 0 {
-      buffer = bytes
-    } else {
-      buffer.discardReadBytes()
-      buffer.writeImmutableBuffer(bytes)
-    }
-  }
 
   /// The next event; nil where more bytes are needed, and after the client's close.
   mutating func next() throws(WebSocketViolation) -> Event? {

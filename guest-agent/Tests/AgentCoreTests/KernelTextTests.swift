@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import AgentCore
@@ -43,7 +44,7 @@ import Testing
   }
 
   @Test func randomBytesHarmNothing() {
-    var random = SeededGenerator(seed: 42)
+    var random = SeededRandom(seed: 42)
     let alphabet = Array("0123456789max =:.\n\tsomefull\u{0}".utf8) + [0xff]
     for _ in 0..<2000 {
       let bytes = (0..<Int.random(in: 0...200, using: &random)).map { _ in alphabet.randomElement(using: &random) ?? 0 }
@@ -52,17 +53,6 @@ import Testing
       _ = interfaceStats(bytes)
       _ = numberRanges(Substring(decoding: bytes, as: UTF8.self))
     }
-  }
-}
-
-private struct SeededGenerator: RandomNumberGenerator {
-  var state: UInt64
-  init(seed: UInt64) { state = seed }
-  mutating func next() -> UInt64 {
-    state ^= state << 13
-    state ^= state >> 7
-    state ^= state << 17
-    return state
   }
 }
 

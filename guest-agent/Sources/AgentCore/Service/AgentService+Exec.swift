@@ -1,6 +1,7 @@
 import AgentProtocol
 import FoundationEssentials
 import GRPCCore
+import GRPCNGHTTP2
 import LinuxSystem
 
 extension AgentService {
@@ -8,8 +9,8 @@ extension AgentService {
     request: RPCAsyncSequence<Bulkhead_Agent_V1_ExecRequest, any Error>,
     response: RPCWriter<Bulkhead_Agent_V1_ExecResponse>, context: ServerContext
   ) async throws {
-    let requests = ExecRequests(request)
-    guard case .start(let start)? = try await requests.next() else {
+    let requests = RequestReader(request)
+    guard case .start(let start)? = try await requests.nextKind() else {
       throw invalid("the first message of Exec has to be its start")
     }
     do {
@@ -26,7 +27,8 @@ extension AgentService {
 
   /// Carries input in and output out until the process has ended.
   private func attend(
-    _ process: ExecProcess, _ requests: ExecRequests, _ response: RPCWriter<Bulkhead_Agent_V1_ExecResponse>,
+    _ process: ExecProcess, _ requests: RequestReader<Bulkhead_Agent_V1_ExecRequest>,
+    _ response: RPCWriter<Bulkhead_Agent_V1_ExecResponse>,
     timeoutMilliseconds: UInt64
   ) async throws -> Bulkhead_Agent_V1_ExecResponse {
     var started = Bulkhead_Agent_V1_ExecResponse()
@@ -54,8 +56,8 @@ extension AgentService {
     return exited(try await process.wait(), timedOut: process.hasTimedOut)
   }
 
-  private func feed(_ process: ExecProcess, _ requests: ExecRequests) async throws {
-    while let request = try await requests.next() {
+  private func feed(_ process: ExecProcess, _ requests: RequestReader<Bulkhead_Agent_V1_ExecRequest>) async throws {
+    while let request = try await requests.nextKind() {
       switch request {
       case .start: throw invalid("the process was started already")
       case .stdin(let data):
@@ -92,18 +94,10 @@ extension AgentService {
   }
 }
 
-/// The requests of one Exec call. Unchecked, as its readers take turns: the handler reads the first request,
-/// then one child task of it reads the others.
-private final class ExecRequests: @unchecked Sendable {
-  private var iterator: RPCAsyncSequence<Bulkhead_Agent_V1_ExecRequest, any Error>.AsyncIterator
-
-  init(_ requests: RPCAsyncSequence<Bulkhead_Agent_V1_ExecRequest, any Error>) {
-    iterator = requests.makeAsyncIterator()
-  }
-
+extension RequestReader<Bulkhead_Agent_V1_ExecRequest> {
   /// Nil at the end, which leaves the process' input open; a message without content is passed over.
-  func next() async throws -> Bulkhead_Agent_V1_ExecRequest.OneOf_Kind? {
-    while let request = try await iterator.next() {
+  fileprivate func nextKind() async throws -> Bulkhead_Agent_V1_ExecRequest.OneOf_Kind? {
+    while let request = try await next() {
       if let kind = request.kind { return kind }
     }
     return nil
