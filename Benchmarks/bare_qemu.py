@@ -97,7 +97,7 @@ class BareMachine:
         return None
 
     def arguments(self) -> list[str]:
-        cpu = "max" if self.accelerator == "tcg" else "host"
+        cpu = "max,-erms" if self.accelerator == "tcg" else "host"
         return [
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-machine", f"q35,usb=off,dump-guest-core=off,memory-backend=ram,accel={self.accelerator}",

@@ -57,7 +57,7 @@ def from_vsock(path) -> float:
 
 
 def from_exec(node: Node, container) -> float:
-    command = ["/bin/head", "-c", str(TRANSFER), "/dev/zero"]
+    command = ["/bin/net", "write", str(TRANSFER)]
     url = node.cri.Exec(container_id=container.id, cmd=command, stdout=True).url
     with Command(url, "stdout") as session:
         start = time.perf_counter()

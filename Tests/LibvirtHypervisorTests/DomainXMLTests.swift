@@ -53,6 +53,14 @@ import Testing
     #expect(kernel.all("cid").first?["address"] == "77")
   }
 
+  @Test func onlyEmulatedProcessorsLackERMS() throws {
+    func features(_ element: XMLTag) -> [String?] {
+      element.all("cpu").flatMap { $0.all("feature") }.map { $0["name"] }
+    }
+    #expect(features(domain()) == ["erms"])
+    #expect(features(domain { $0.accelerator = .kvm }).isEmpty)
+  }
+
   @Test func mitigationsStayOnUnderKVM() throws {
     let line = { (element: XMLTag) in element.all("cmdline").first?.text ?? "" }
     #expect(line(domain()).contains("mitigations=off"))

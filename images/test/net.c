@@ -2,6 +2,7 @@
 //   net serve PORT                       TCP and UDP, IPv4 and IPv6, until it is killed
 //   net mirror PORT                      TCP, each connection gets back what it sends, until it is killed
 //   net vsock PORT BYTES                 takes vsock connections, sends that much to each, until it is killed
+//   net write BYTES                      writes that much to its standard output
 //   net echo ADDRESS PORT TEXT           prints what the server answers over TCP
 //   net send|receive ADDRESS PORT BYTES  moves that much over TCP and checks every byte; prints MB/s
 // A TCP client says what it wants by one byte and, for bulk, eight bytes of length: 'e' the server echoes
@@ -173,6 +174,7 @@ int main(int count, char **words) {
   make_pattern();
   if (count == 3 && !strcmp(words[1], "serve")) serve(atoi(words[2]));
   if (count == 3 && !strcmp(words[1], "mirror")) mirror(atoi(words[2]));
+  if (count == 3 && !strcmp(words[1], "write")) return send_bulk(1, strtoull(words[2], NULL, 10)), 0;
   if (count == 4 && !strcmp(words[1], "vsock")) serve_vsock(atoi(words[2]), strtoull(words[3], NULL, 10));
   if (count != 5) return fprintf(stderr, "usage: see net.c\n"), 2;
   int fd = dial(words[2], words[3]);
