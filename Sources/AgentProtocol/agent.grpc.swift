@@ -2,10 +2,14 @@
 /// each other. The daemon is always the client. It dials vsock port 1024 and proves itself with the
 /// VM's secret in the metadata `bulkhead-secret` of every call.
 ///
-/// Connections to the pod's own loopback are not calls but streams of their own, on vsock port 1025: the
-/// daemon sends one byte, the secret's length, then the secret, then the port (two bytes, big-endian);
-/// the agent answers one byte, 0 or the errno why there is no connection, and from then on the stream is
-/// the connection, either half of which may end before the other.
+/// What carries bulk is not a call but a stream of its own, on vsock port 1025. The daemon sends one byte,
+/// the secret's length, then the secret, then what the stream is for:
+/// - 0 and a port (two bytes, big-endian): a connection to the pod's own loopback. The agent answers one
+///   byte, 0 or the errno why there is none, and from then on the stream is the connection, either half of
+///   which may end before the other.
+/// - 1 and a name (16 bytes that nobody can guess): a process's output. The agent answers one byte, 0; then
+///   the stream waits, for ten seconds, until Exec's start names it (stdout_stream), and carries the
+///   process's output, to its end.
 ///
 /// The container's specification follows the OCI runtime specification's names. It is protobuf and
 /// not JSON because environment values, arguments and paths are bytes that need not be UTF-8.

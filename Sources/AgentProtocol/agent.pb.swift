@@ -12,10 +12,14 @@
 /// each other. The daemon is always the client. It dials vsock port 1024 and proves itself with the
 /// VM's secret in the metadata `bulkhead-secret` of every call.
 ///
-/// Connections to the pod's own loopback are not calls but streams of their own, on vsock port 1025: the
-/// daemon sends one byte, the secret's length, then the secret, then the port (two bytes, big-endian);
-/// the agent answers one byte, 0 or the errno why there is no connection, and from then on the stream is
-/// the connection, either half of which may end before the other.
+/// What carries bulk is not a call but a stream of its own, on vsock port 1025. The daemon sends one byte,
+/// the secret's length, then the secret, then what the stream is for:
+/// - 0 and a port (two bytes, big-endian): a connection to the pod's own loopback. The agent answers one
+///   byte, 0 or the errno why there is none, and from then on the stream is the connection, either half of
+///   which may end before the other.
+/// - 1 and a name (16 bytes that nobody can guess): a process's output. The agent answers one byte, 0; then
+///   the stream waits, for ten seconds, until Exec's start names it (stdout_stream), and carries the
+///   process's output, to its end.
 ///
 /// The container's specification follows the OCI runtime specification's names. It is protobuf and
 /// not JSON because environment values, arguments and paths are bytes that need not be UTF-8.
@@ -1241,6 +1245,10 @@ public nonisolated struct Bulkhead_Agent_V1_ExecStart: Sendable {
 
   /// Milliseconds until the process and its children are killed; 0: no limit.
   public var timeoutMilliseconds: UInt64 = 0
+
+  /// The stream that carries stdout instead of messages (see the top); INVALID_ARGUMENT where none of this
+  /// name waits.
+  public var stdoutStream: Data = Data()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -3943,7 +3951,7 @@ nonisolated extension Bulkhead_Agent_V1_ExecRequest: SwiftProtobuf.Message, Swif
 
 nonisolated extension Bulkhead_Agent_V1_ExecStart: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ExecStart"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}container_id\0\u{1}args\0\u{1}env\0\u{1}terminal\0\u{1}stdin\0\u{3}timeout_milliseconds\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}container_id\0\u{1}args\0\u{1}env\0\u{1}terminal\0\u{1}stdin\0\u{3}timeout_milliseconds\0\u{3}stdout_stream\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -3957,6 +3965,7 @@ nonisolated extension Bulkhead_Agent_V1_ExecStart: SwiftProtobuf.Message, SwiftP
       case 4: try { try decoder.decodeSingularBoolField(value: &self.terminal) }()
       case 5: try { try decoder.decodeSingularBoolField(value: &self.stdin) }()
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.timeoutMilliseconds) }()
+      case 7: try { try decoder.decodeSingularBytesField(value: &self.stdoutStream) }()
       default: break
       }
     }
@@ -3981,6 +3990,9 @@ nonisolated extension Bulkhead_Agent_V1_ExecStart: SwiftProtobuf.Message, SwiftP
     if self.timeoutMilliseconds != 0 {
       try visitor.visitSingularUInt64Field(value: self.timeoutMilliseconds, fieldNumber: 6)
     }
+    if !self.stdoutStream.isEmpty {
+      try visitor.visitSingularBytesField(value: self.stdoutStream, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -3991,6 +4003,7 @@ nonisolated extension Bulkhead_Agent_V1_ExecStart: SwiftProtobuf.Message, SwiftP
     if lhs.terminal != rhs.terminal {return false}
     if lhs.stdin != rhs.stdin {return false}
     if lhs.timeoutMilliseconds != rhs.timeoutMilliseconds {return false}
+    if lhs.stdoutStream != rhs.stdoutStream {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

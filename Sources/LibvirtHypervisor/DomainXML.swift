@@ -55,7 +55,7 @@ extension Domain {
   private var cpu: XMLTag {
     switch accelerator {
     case .kvm: XMLTag("cpu", ["mode": "host-passthrough", "migratable": "off"])
-    // With ERMS kernel and C library copy by "rep movsb", which TCG carries out byte by byte: a quarter of the speed.
+    // With ERMS kernel and C library copy by "rep movsb", which TCG carries out byte by byte.
     case .tcg: XMLTag("cpu", ["mode": "maximum"], [XMLTag("feature", ["policy": "disable", "name": "erms"])])
     }
   }

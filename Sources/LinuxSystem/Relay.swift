@@ -6,11 +6,12 @@ extension AsyncDescriptor {
   /// What one direction of a relay holds while it waits for the side that takes.
   private static let relayBuffer = 64 << 10
 
-  /// Carries all that `source` gives to `self`, and its end. An idle direction holds no memory.
-  private func take(from source: AsyncDescriptor) async throws {
+  /// Carries all that `source` gives to `self`, a socket, and its end, `limit` bytes at once. An idle source costs no
+  /// memory.
+  public func take(from source: AsyncDescriptor, atOnce limit: Int) async throws {
     while true {
       try await source.readable()
-      let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.relayBuffer, alignment: 4096)
+      let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: limit, alignment: 4096)
       defer { buffer.deallocate() }
       // As long as there is more at once, the memory is used again.
       var count = 0
@@ -27,11 +28,11 @@ extension AsyncDescriptor {
   public static func relay(_ one: AsyncDescriptor, _ other: AsyncDescriptor) async throws {
     try await withThrowingTaskGroup(of: AsyncDescriptor?.self) { group in
       group.addTask {
-        try await one.take(from: other)
+        try await one.take(from: other, atOnce: relayBuffer)
         return other
       }
       group.addTask {
-        try await other.take(from: one)
+        try await other.take(from: one, atOnce: relayBuffer)
         return one
       }
       defer { group.cancelAll() }

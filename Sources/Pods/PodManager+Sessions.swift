@@ -1,4 +1,5 @@
 import Common
+import FoundationEssentials
 
 /// Exec, attach and port-forward: calls that last as long as their client.
 extension PodManager {
@@ -9,8 +10,14 @@ extension PodManager {
   ) async throws -> UInt8 {
     let (pod, id) = try findContainer(prefix)
     let agent = try await pod.agentForExec(id)
-    return try await ExecSession(container: id, command: command, terminal: terminal, client: client, agent: agent)
-      .run()
+    let name = Data((0..<16).map { _ in UInt8.random(in: .min ... .max) })
+    let output = try await pod.stream(
+      for: .output(name: name), called: "the output of a process in container \(id.short)")
+    defer { output.close() }
+    return try await ExecSession(
+      container: id, command: command, terminal: terminal, client: client, agent: agent, output: output,
+      outputName: name
+    ).run()
   }
 
   /// Joins `client` to a running container until that ends, or, where only stdin is wanted, until the input
@@ -28,8 +35,10 @@ extension PodManager {
   public func forward(pod prefix: String, port: UInt16, client: some PortClient) async throws {
     guard port > 0 else { throw BulkheadError(.invalidArgument, "port 0 is no port: 1 to 65535 are") }
     let id = try status(pod: prefix).id
-    let connection = try await pod(id).connect(port: port)
-    try await connection.join(client)
+    let pod = try pod(id)
+    let stream = try await pod.stream(
+      for: .port(port), called: "port \(port) of pod \(pod.record.spec.metadata.displayName)")
+    try await PortConnection(stream: stream).join(client)
   }
 }
 
@@ -54,9 +63,8 @@ extension Pod {
     return exit
   }
 
-  func connect(port: UInt16) async throws -> PortConnection {
-    try await PortConnection(
-      running().machine, secret: record.secret, port: port, pod: record.spec.metadata.displayName,
-      reactor: services.reactor)
+  func stream(for purpose: GuestStream.Purpose, called what: String) async throws -> GuestStream {
+    try await GuestStream(
+      running().machine, secret: record.secret, for: purpose, called: what, reactor: services.reactor)
   }
 }

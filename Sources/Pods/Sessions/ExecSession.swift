@@ -11,6 +11,9 @@ struct ExecSession<Client: ProcessClient>: Sendable {
   let terminal: Bool
   let client: Client
   let agent: AgentConnection
+  /// Carries the process's stdout, under this name.
+  let output: GuestStream
+  let outputName: Data
 
   /// The process's exit code. A program that can't be started has 126 or 127 as in a shell, and the client
   /// reads why on stderr. Throws where nothing could be run, or nobody knows how it ended.
@@ -20,11 +23,30 @@ struct ExecSession<Client: ProcessClient>: Sendable {
       try await agent.api.exec(
         metadata: agent.authentication, requestProducer: { try await feed($0) },
         onResponse: { response in
-          for try await message in response.messages {
-            if let code = try await take(message) { return code }
+          guard let code = try await follow(response.messages) else {
+            throw BulkheadError(.unavailable, "cannot \(doing): the agent did not say how it ended")
           }
-          throw BulkheadError(.unavailable, "cannot \(doing): the agent did not say how it ended")
+          return code
         })
+    }
+  }
+
+  /// Until the process has ended and its output has been told. The exit code; nil where the agent says none.
+  private func follow(_ messages: RPCAsyncSequence<Bulkhead_Agent_V1_ExecResponse, any Error>) async throws -> UInt8? {
+    try await withThrowingTaskGroup(of: UInt8?.self) { group in
+      group.addTask {
+        while let bytes = try await output.read() { try await client.write(bytes, to: .stdout) }
+        return nil
+      }
+      group.addTask {
+        for try await message in messages {
+          if let code = try await take(message) { return code }
+        }
+        return nil
+      }
+      var code: UInt8?
+      while let result = try await group.next() { code = code ?? result }
+      return code
     }
   }
 
@@ -36,6 +58,7 @@ struct ExecSession<Client: ProcessClient>: Sendable {
           $0.args = command.map { Data($0.utf8) }
           $0.terminal = terminal
           $0.stdin = client.input != nil
+          $0.stdoutStream = outputName
         }
       })
     try await withThrowingTaskGroup(of: Void.self) { group in

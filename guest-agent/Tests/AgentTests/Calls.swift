@@ -91,7 +91,8 @@ extension AgentHost {
   }
 
   func exec(
-    _ id: String, _ args: [String], input: String? = nil, terminal: Bool = false, timeoutMilliseconds: UInt64 = 0
+    _ id: String, _ args: [String], input: String? = nil, terminal: Bool = false, timeoutMilliseconds: UInt64 = 0,
+    stdoutStream: [UInt8] = []
   ) async throws -> ExecResult {
     var start = Bulkhead_Agent_V1_ExecStart()
     start.containerID = id
@@ -99,6 +100,7 @@ extension AgentHost {
     start.stdin = input != nil
     start.terminal = terminal
     start.timeoutMilliseconds = timeoutMilliseconds
+    start.stdoutStream = Data(stdoutStream)
     let messages: [Bulkhead_Agent_V1_ExecRequest.OneOf_Kind] =
       [.start(start)] + (input.map { [.stdin(Data($0.utf8)), .stdinEnd(true)] } ?? [])
     return try await client.exec(metadata: metadata) { writer in

@@ -7,8 +7,6 @@ import Testing
 /// a port of its own: the server of the test before may still listen.
 @Suite(.serialized, .timeLimit(.minutes(2)))
 struct ForwardingTests {
-  private static let reactor = Result { try Reactor.started() }
-
   /// An agent with a container that serves as `script` says.
   private func withServer(_ script: String, _ body: (AgentHost) async throws -> Void) async throws {
     try await AgentHost.run { agent in
@@ -21,20 +19,7 @@ struct ForwardingTests {
   private func connect(
     _ agent: AgentHost, port: UInt16, secret: String = AgentHost.secret
   ) async throws -> (answer: UInt8?, stream: AsyncDescriptor) {
-    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: "\(agent.directory)/socket.ports".utf8) }
-    let result = withUnsafePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-      }
-    }
-    try #require(result == 0)
-    let stream = try AsyncDescriptor(owning: descriptor, reactor: try Self.reactor.get())
-    try await stream.send([UInt8(secret.utf8.count)] + Array(secret.utf8) + [UInt8(port >> 8), UInt8(port & 0xff)])
-    // A stream that is refused may end by a reset.
-    return (try? await stream.receive(1).first, stream)
+    try await agent.stream([0, UInt8(port >> 8), UInt8(port & 0xff)], secret: secret)
   }
 
   /// Asks until a server listens.
@@ -113,23 +98,5 @@ struct ForwardingTests {
       try await Task.sleep(for: .milliseconds(500))
       #expect(try await agent.openDescriptors() <= before + 2)
     }
-  }
-}
-
-extension AsyncDescriptor {
-  fileprivate func send(_ bytes: [UInt8]) async throws {
-    let block = MemoryBlock(copying: bytes)
-    defer { block.free() }
-    try await write(block.bytes)
-  }
-
-  /// So many bytes, or all until the end.
-  fileprivate func receive(_ count: Int) async throws -> [UInt8] {
-    var bytes: [UInt8] = []
-    while bytes.count < count, let block = try await readBlock(limit: min(count - bytes.count, 64 << 10)) {
-      bytes += block.bytes
-      block.free()
-    }
-    return bytes
   }
 }

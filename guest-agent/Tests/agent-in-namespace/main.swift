@@ -3,7 +3,7 @@
 //
 //   agent-in-namespace SOCKET SECRET IMAGES SCRATCH
 //
-// Connections to its loopback come in at SOCKET.ports.
+// Streams that are no calls come in at SOCKET.streams.
 import AgentCore
 import ContainerInit
 import Glibc
@@ -29,7 +29,7 @@ if CommandLine.arguments.dropFirst().first == zygoteArgument { runZygote(control
 guard CommandLine.arguments.count == 5 else { exit(64) }
 var configuration = AgentConfiguration()
 configuration.listener = .unix(path: CommandLine.arguments[1])
-configuration.forwarding = .unix(path: CommandLine.arguments[1] + ".ports")
+configuration.streams = .unix(path: CommandLine.arguments[1] + ".streams")
 configuration.secret = Array(CommandLine.arguments[2].utf8)
 configuration.disks = DirectoryDisks(images: CommandLine.arguments[3], scratch: CommandLine.arguments[4])
 runAgent(configuration)

@@ -8,8 +8,8 @@ import LinuxSystem
 /// Where the agent listens, and where its disks come from.
 public struct AgentConfiguration: Sendable {
   public var listener: Listener
-  /// For connections to the pod's loopback.
-  public var forwarding: ForwardingAddress
+  /// For streams that are no calls.
+  public var streams: StreamAddress
   public var disks: any DiskSource
   /// Nil: the one that the hypervisor gave the VM.
   public var secret: [UInt8]?
@@ -17,7 +17,7 @@ public struct AgentConfiguration: Sendable {
   /// A VM's.
   public init() {
     listener = .vsock(port: 1024, acceptedCIDs: [2])
-    forwarding = .vsock(port: 1025)
+    streams = .vsock(port: 1025)
     disks = SCSIDisks()
   }
 }
@@ -41,9 +41,10 @@ public func runAgent(_ configuration: AgentConfiguration) -> Never {
       let processes = ProcessFactory(reactor: reactor, reaper: reaper)
       let pod = Pod(processes: processes, disks: configuration.disks, booted: Signal())
       try watchChildren(reactor, reaper)
-      Task { await serve(pod, on: configuration.listener, secret: secret) }
-      let forwarder = PortForwarder(address: configuration.forwarding, secret: secret, reactor: reactor)
-      Task { await prepare(pod, forwarder) }
+      let output = OutputStreams()
+      Task { await serve(pod, output, on: configuration.listener, secret: secret) }
+      let streams = HostStreams(address: configuration.streams, secret: secret, reactor: reactor, output: output)
+      Task { await prepare(pod, streams) }
       reactor.run()
     } catch {
       log("can't start: \(error)")
@@ -53,12 +54,12 @@ public func runAgent(_ configuration: AgentConfiguration) -> Never {
 }
 
 /// Serves, again should the listener ever fail.
-private func serve(_ pod: Pod, on listener: Listener, secret: [UInt8]) async {
+private func serve(_ pod: Pod, _ output: OutputStreams, on listener: Listener, secret: [UInt8]) async {
   while true {
     do {
       let server = GRPCServer(
         transport: try NGHTTP2ServerTransport(listeners: [listener]),
-        services: [AgentService(pod: pod, bootMicroseconds: bootMicroseconds())],
+        services: [AgentService(pod: pod, output: output, bootMicroseconds: bootMicroseconds())],
         interceptors: [SecretInterceptor(secret: secret)])
       try await server.serve()
     } catch {
@@ -68,7 +69,7 @@ private func serve(_ pod: Pod, on listener: Listener, secret: [UInt8]) async {
   }
 }
 
-private func prepare(_ pod: Pod, _ forwarder: PortForwarder) async {
+private func prepare(_ pod: Pod, _ streams: HostStreams) async {
   try? await onDedicatedThread {
     Boot.prepareForContainers()
     Boot.attempt { try pod.processes.zygote.start() }
@@ -77,13 +78,13 @@ private func prepare(_ pod: Pod, _ forwarder: PortForwarder) async {
   _ = try? await pod.namespace.first()
   await pod.rehearse()
   pod.booted.fire()
-  await forward(forwarder)
+  await take(streams)
 }
 
-/// Serves connections to the pod's loopback, again should the listener ever fail.
-private func forward(_ forwarder: PortForwarder) async {
+/// Takes streams, again should the listener ever fail.
+private func take(_ streams: HostStreams) async {
   while true {
-    do { try await forwarder.run() } catch { log("can't forward ports: \(error)") }
+    do { try await streams.run() } catch { log("can't take streams: \(error)") }
     try? await Task.sleep(for: .milliseconds(500))
   }
 }

@@ -9,7 +9,7 @@ final class ProcessStreams {
   private var descriptors = [Int32](repeating: -1, count: 6)
 
   /// A pipe's room, as far as the kernel gives it: a writer that is ahead of us needn't stop for each read.
-  private static let pipeSize: Int32 = 256 << 10
+  static let pipeSize = 256 << 10
 
   /// Standard input, output, error as the child gets them.
   var child: [Int32] { Array(descriptors[0..<3]) }
@@ -68,7 +68,7 @@ final class ProcessStreams {
   private func makePipe(read: End, write: End) throws {
     var ends: [Int32] = [-1, -1]
     try systemCall("pipe") { guest_pipe(&ends) }
-    guest_pipe_size(ends[0], Self.pipeSize)
+    guest_pipe_size(ends[0], Int32(Self.pipeSize))
     descriptors[read.rawValue] = ends[0]
     descriptors[write.rawValue] = ends[1]
   }

@@ -13,9 +13,12 @@ extension AgentService {
     guard case .start(let start)? = try await requests.nextKind() else {
       throw invalid("the first message of Exec has to be its start")
     }
+    let stream = start.stdoutStream.isEmpty ? nil : output.take(Array(start.stdoutStream))
+    defer { stream?.close() }
+    guard start.stdoutStream.isEmpty == (stream == nil) else { throw invalid("no such stream for the output") }
     do {
       let exit = try await pod.withExec(start) { process in
-        try await attend(process, requests, response, timeoutMilliseconds: start.timeoutMilliseconds)
+        try await attend(process, requests, response, stream, timeoutMilliseconds: start.timeoutMilliseconds)
       }
       try await response.write(exit)
     } catch let failure as Birth.Failure {
@@ -28,8 +31,7 @@ extension AgentService {
   /// Carries input in and output out until the process has ended.
   private func attend(
     _ process: ExecProcess, _ requests: RequestReader<Bulkhead_Agent_V1_ExecRequest>,
-    _ response: RPCWriter<Bulkhead_Agent_V1_ExecResponse>,
-    timeoutMilliseconds: UInt64
+    _ response: RPCWriter<Bulkhead_Agent_V1_ExecResponse>, _ stream: AsyncDescriptor?, timeoutMilliseconds: UInt64
   ) async throws -> Bulkhead_Agent_V1_ExecResponse {
     var started = Bulkhead_Agent_V1_ExecResponse()
     started.started.pid = UInt32(clamping: process.birth.pid)
@@ -44,7 +46,11 @@ extension AgentService {
       }
       // The output ends with the process; what feeds it and times it is called off then.
       async let errors: Void = copy(process.output.stderr, to: response) { $0.stderr = $1 }
-      try await copy(process.output.stdout, to: response) { $0.stdout = $1 }
+      if let stream {
+        try await copy(process.output.stdout, to: stream)
+      } else {
+        try await copy(process.output.stdout, to: response) { $0.stdout = $1 }
+      }
       try await errors
       _ = try await process.wait()
       group.cancelAll()
@@ -80,6 +86,14 @@ extension AgentService {
       var message = Bulkhead_Agent_V1_ExecResponse()
       fill(&message, data)
       try await response.write(message)
+    }
+  }
+
+  private func copy(_ source: AsyncDescriptor, to stream: AsyncDescriptor) async throws {
+    do {
+      try await stream.take(from: source, atOnce: ProcessStreams.pipeSize)
+    } catch let error as SystemError {
+      throw RPCError(code: .cancelled, message: "nobody reads the process's output any more", cause: error)
     }
   }
 

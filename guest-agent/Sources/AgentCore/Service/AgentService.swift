@@ -7,6 +7,7 @@ import LinuxSystem
 /// The agent's gRPC service: requests in, `Pod` does it, answers out.
 struct AgentService: Bulkhead_Agent_V1_Agent.SimpleServiceProtocol {
   let pod: Pod
+  let output: OutputStreams
   /// CLOCK_BOOTTIME when serving began.
   let bootMicroseconds: UInt64
 

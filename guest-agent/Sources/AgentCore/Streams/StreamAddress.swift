@@ -3,8 +3,8 @@ import GRPCCore
 import Glibc
 import LinuxSystem
 
-/// Where connections to the pod's loopback come in.
-public enum ForwardingAddress: Sendable {
+/// Where the daemon's streams come in that are no calls.
+public enum StreamAddress: Sendable {
   /// A vsock port; connections of the host's alone are taken.
   case vsock(port: UInt32)
   /// For agents that aren't in a virtual machine.

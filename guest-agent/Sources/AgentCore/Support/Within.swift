@@ -1,0 +1,18 @@
+import Glibc
+import LinuxSystem
+
+/// Runs `body`, and throws ETIMEDOUT when it takes longer.
+func within<Result: Sendable>(
+  _ limit: Duration, _ body: @escaping @Sendable () async throws -> Result
+) async throws -> Result {
+  try await withThrowingTaskGroup(of: Result?.self) { group in
+    group.addTask { try await body() }
+    group.addTask {
+      try await Task.sleep(for: limit)
+      return nil
+    }
+    defer { group.cancelAll() }
+    guard let result = try await group.next() ?? nil else { throw SystemError("wait", ETIMEDOUT) }
+    return result
+  }
+}
