@@ -158,7 +158,7 @@ let package = Package(
     tests("HostCgroupTests", ["Common", "HostCgroup"]),
     tests("ConfigurationTests", ["BulkheadConfiguration"]),
     tests("ContainerLogTests", ["ContainerLog"]),
-    tests("PodsTests", ["AgentProtocol", "Common", "Images", "OCISpec", "Pods"]),
+    tests("PodsTests", ["AgentProtocol", "Common", "Hypervisor", "Images", "LinuxSystem", "OCISpec", "Pods"]),
     tests("StreamingTests", ["TestSupport", "Common", "LinuxSystem", "Streaming", logging, nioCore]),
     tests("CRIServerTests", ["TestSupport", "CRI", "CRIServer", "Common", "Pods"]),
     .testTarget(

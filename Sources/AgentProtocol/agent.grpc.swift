@@ -10,6 +10,8 @@
 /// - 1 and a name (16 bytes that nobody can guess): a process's output. The agent answers one byte, 0; then
 ///   the stream waits, for ten seconds, until Exec's start names it (stdout_stream), and carries the
 ///   process's output, to its end.
+/// - 2: what the pod and each of its containers use. The agent answers one byte, 0; from then on each byte of
+///   the daemon's asks, and is answered by a StatsResponse after its length (four bytes, big-endian).
 ///
 /// The container's specification follows the OCI runtime specification's names. It is protobuf and
 /// not JSON because environment values, arguments and paths are bytes that need not be UTF-8.
@@ -248,19 +250,6 @@ public enum Bulkhead_Agent_V1_Agent: Sendable {
                 type: .unary
             )
         }
-        /// Namespace for "Stats" metadata.
-        public enum Stats: Sendable {
-            /// Request type for "Stats".
-            public typealias Input = Bulkhead_Agent_V1_StatsRequest
-            /// Response type for "Stats".
-            public typealias Output = Bulkhead_Agent_V1_StatsResponse
-            /// Descriptor for "Stats".
-            public static let descriptor = GRPCCore.MethodDescriptor(
-                service: GRPCCore.ServiceDescriptor(fullyQualifiedService: "bulkhead.agent.v1.Agent"),
-                method: "Stats",
-                type: .unary
-            )
-        }
         /// Namespace for "GuestInfo" metadata.
         public enum GuestInfo: Sendable {
             /// Request type for "GuestInfo".
@@ -292,7 +281,6 @@ public enum Bulkhead_Agent_V1_Agent: Sendable {
             Exec.descriptor,
             UpdateContainer.descriptor,
             UpdateSandbox.descriptor,
-            Stats.descriptor,
             GuestInfo.descriptor
         ]
     }
@@ -611,24 +599,6 @@ extension Bulkhead_Agent_V1_Agent {
             request: GRPCCore.StreamingServerRequest<Bulkhead_Agent_V1_UpdateSandboxRequest>,
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Agent_V1_UpdateSandboxResponse>
-
-        /// Handle the "Stats" method.
-        ///
-        /// > Source IDL Documentation:
-        /// >
-        /// > What the pod and each of its containers use, in one answer.
-        ///
-        /// - Parameters:
-        ///   - request: A streaming request of `Bulkhead_Agent_V1_StatsRequest` messages.
-        ///   - context: Context providing information about the RPC.
-        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
-        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
-        ///     to an internal error.
-        /// - Returns: A streaming response of `Bulkhead_Agent_V1_StatsResponse` messages.
-        func stats(
-            request: GRPCCore.StreamingServerRequest<Bulkhead_Agent_V1_StatsRequest>,
-            context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Agent_V1_StatsResponse>
 
         /// Handle the "GuestInfo" method.
         ///
@@ -949,24 +919,6 @@ extension Bulkhead_Agent_V1_Agent {
             context: GRPCCore.ServerContext
         ) async throws -> GRPCCore.ServerResponse<Bulkhead_Agent_V1_UpdateSandboxResponse>
 
-        /// Handle the "Stats" method.
-        ///
-        /// > Source IDL Documentation:
-        /// >
-        /// > What the pod and each of its containers use, in one answer.
-        ///
-        /// - Parameters:
-        ///   - request: A request containing a single `Bulkhead_Agent_V1_StatsRequest` message.
-        ///   - context: Context providing information about the RPC.
-        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
-        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
-        ///     to an internal error.
-        /// - Returns: A response containing a single `Bulkhead_Agent_V1_StatsResponse` message.
-        func stats(
-            request: GRPCCore.ServerRequest<Bulkhead_Agent_V1_StatsRequest>,
-            context: GRPCCore.ServerContext
-        ) async throws -> GRPCCore.ServerResponse<Bulkhead_Agent_V1_StatsResponse>
-
         /// Handle the "GuestInfo" method.
         ///
         /// > Source IDL Documentation:
@@ -1286,24 +1238,6 @@ extension Bulkhead_Agent_V1_Agent {
             context: GRPCCore.ServerContext
         ) async throws -> Bulkhead_Agent_V1_UpdateSandboxResponse
 
-        /// Handle the "Stats" method.
-        ///
-        /// > Source IDL Documentation:
-        /// >
-        /// > What the pod and each of its containers use, in one answer.
-        ///
-        /// - Parameters:
-        ///   - request: A `Bulkhead_Agent_V1_StatsRequest` message.
-        ///   - context: Context providing information about the RPC.
-        /// - Throws: Any error which occurred during the processing of the request. Thrown errors
-        ///     of type `RPCError` are mapped to appropriate statuses. All other errors are converted
-        ///     to an internal error.
-        /// - Returns: A `Bulkhead_Agent_V1_StatsResponse` to respond with.
-        func stats(
-            request: Bulkhead_Agent_V1_StatsRequest,
-            context: GRPCCore.ServerContext
-        ) async throws -> Bulkhead_Agent_V1_StatsResponse
-
         /// Handle the "GuestInfo" method.
         ///
         /// > Source IDL Documentation:
@@ -1505,17 +1439,6 @@ extension Bulkhead_Agent_V1_Agent.StreamingServiceProtocol {
             }
         )
         router.registerHandler(
-            forMethod: Bulkhead_Agent_V1_Agent.Method.Stats.descriptor,
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Agent_V1_StatsRequest>(),
-            serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Agent_V1_StatsResponse>(),
-            handler: { request, context in
-                try await self.stats(
-                    request: request,
-                    context: context
-                )
-            }
-        )
-        router.registerHandler(
             forMethod: Bulkhead_Agent_V1_Agent.Method.GuestInfo.descriptor,
             deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Agent_V1_GuestInfoRequest>(),
             serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Agent_V1_GuestInfoResponse>(),
@@ -1691,17 +1614,6 @@ extension Bulkhead_Agent_V1_Agent.ServiceProtocol {
         context: GRPCCore.ServerContext
     ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Agent_V1_UpdateSandboxResponse> {
         let response = try await self.updateSandbox(
-            request: GRPCCore.ServerRequest(stream: request),
-            context: context
-        )
-        return GRPCCore.StreamingServerResponse(single: response)
-    }
-
-    public func stats(
-        request: GRPCCore.StreamingServerRequest<Bulkhead_Agent_V1_StatsRequest>,
-        context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.StreamingServerResponse<Bulkhead_Agent_V1_StatsResponse> {
-        let response = try await self.stats(
             request: GRPCCore.ServerRequest(stream: request),
             context: context
         )
@@ -1932,19 +1844,6 @@ extension Bulkhead_Agent_V1_Agent.SimpleServiceProtocol {
     ) async throws -> GRPCCore.ServerResponse<Bulkhead_Agent_V1_UpdateSandboxResponse> {
         return GRPCCore.ServerResponse<Bulkhead_Agent_V1_UpdateSandboxResponse>(
             message: try await self.updateSandbox(
-                request: request.message,
-                context: context
-            ),
-            metadata: [:]
-        )
-    }
-
-    public func stats(
-        request: GRPCCore.ServerRequest<Bulkhead_Agent_V1_StatsRequest>,
-        context: GRPCCore.ServerContext
-    ) async throws -> GRPCCore.ServerResponse<Bulkhead_Agent_V1_StatsResponse> {
-        return GRPCCore.ServerResponse<Bulkhead_Agent_V1_StatsResponse>(
-            message: try await self.stats(
                 request: request.message,
                 context: context
             ),
@@ -2345,29 +2244,6 @@ extension Bulkhead_Agent_V1_Agent {
             deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Agent_V1_UpdateSandboxResponse>,
             options: GRPCCore.CallOptions,
             onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_UpdateSandboxResponse>) async throws -> Result
-        ) async throws -> Result where Result: Sendable
-
-        /// Call the "Stats" method.
-        ///
-        /// > Source IDL Documentation:
-        /// >
-        /// > What the pod and each of its containers use, in one answer.
-        ///
-        /// - Parameters:
-        ///   - request: A request containing a single `Bulkhead_Agent_V1_StatsRequest` message.
-        ///   - serializer: A serializer for `Bulkhead_Agent_V1_StatsRequest` messages.
-        ///   - deserializer: A deserializer for `Bulkhead_Agent_V1_StatsResponse` messages.
-        ///   - options: Options to apply to this RPC.
-        ///   - handleResponse: A closure which handles the response and returns its result to
-        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
-        ///       already finished.
-        /// - Returns: The result of `handleResponse`.
-        func stats<Result>(
-            request: GRPCCore.ClientRequest<Bulkhead_Agent_V1_StatsRequest>,
-            serializer: some GRPCCore.MessageSerializer<Bulkhead_Agent_V1_StatsRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Agent_V1_StatsResponse>,
-            options: GRPCCore.CallOptions,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_StatsResponse>) async throws -> Result
         ) async throws -> Result where Result: Sendable
 
         /// Call the "GuestInfo" method.
@@ -2954,40 +2830,6 @@ extension Bulkhead_Agent_V1_Agent {
             )
         }
 
-        /// Call the "Stats" method.
-        ///
-        /// > Source IDL Documentation:
-        /// >
-        /// > What the pod and each of its containers use, in one answer.
-        ///
-        /// - Parameters:
-        ///   - request: A request containing a single `Bulkhead_Agent_V1_StatsRequest` message.
-        ///   - serializer: A serializer for `Bulkhead_Agent_V1_StatsRequest` messages.
-        ///   - deserializer: A deserializer for `Bulkhead_Agent_V1_StatsResponse` messages.
-        ///   - options: Options to apply to this RPC.
-        ///   - handleResponse: A closure which handles the response and returns its result to
-        ///       the caller. Returning from the closure will cancel the RPC if it hasn't
-        ///       already finished.
-        /// - Returns: The result of `handleResponse`.
-        public func stats<Result>(
-            request: GRPCCore.ClientRequest<Bulkhead_Agent_V1_StatsRequest>,
-            serializer: some GRPCCore.MessageSerializer<Bulkhead_Agent_V1_StatsRequest>,
-            deserializer: some GRPCCore.MessageDeserializer<Bulkhead_Agent_V1_StatsResponse>,
-            options: GRPCCore.CallOptions = .defaults,
-            onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_StatsResponse>) async throws -> Result = { response in
-                try response.message
-            }
-        ) async throws -> Result where Result: Sendable {
-            try await self.client.unary(
-                request: request,
-                descriptor: Bulkhead_Agent_V1_Agent.Method.Stats.descriptor,
-                serializer: serializer,
-                deserializer: deserializer,
-                options: options,
-                onResponse: handleResponse
-            )
-        }
-
         /// Call the "GuestInfo" method.
         ///
         /// > Source IDL Documentation:
@@ -3486,35 +3328,6 @@ extension Bulkhead_Agent_V1_Agent.ClientProtocol {
             request: request,
             serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Agent_V1_UpdateSandboxRequest>(),
             deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Agent_V1_UpdateSandboxResponse>(),
-            options: options,
-            onResponse: handleResponse
-        )
-    }
-
-    /// Call the "Stats" method.
-    ///
-    /// > Source IDL Documentation:
-    /// >
-    /// > What the pod and each of its containers use, in one answer.
-    ///
-    /// - Parameters:
-    ///   - request: A request containing a single `Bulkhead_Agent_V1_StatsRequest` message.
-    ///   - options: Options to apply to this RPC.
-    ///   - handleResponse: A closure which handles the response and returns its result to
-    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
-    ///       already finished.
-    /// - Returns: The result of `handleResponse`.
-    public func stats<Result>(
-        request: GRPCCore.ClientRequest<Bulkhead_Agent_V1_StatsRequest>,
-        options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_StatsResponse>) async throws -> Result = { response in
-            try response.message
-        }
-    ) async throws -> Result where Result: Sendable {
-        try await self.stats(
-            request: request,
-            serializer: GRPCProtobuf.ProtobufSerializer<Bulkhead_Agent_V1_StatsRequest>(),
-            deserializer: GRPCProtobuf.ProtobufDeserializer<Bulkhead_Agent_V1_StatsResponse>(),
             options: options,
             onResponse: handleResponse
         )
@@ -4077,39 +3890,6 @@ extension Bulkhead_Agent_V1_Agent.ClientProtocol {
             metadata: metadata
         )
         return try await self.updateSandbox(
-            request: request,
-            options: options,
-            onResponse: handleResponse
-        )
-    }
-
-    /// Call the "Stats" method.
-    ///
-    /// > Source IDL Documentation:
-    /// >
-    /// > What the pod and each of its containers use, in one answer.
-    ///
-    /// - Parameters:
-    ///   - message: request message to send.
-    ///   - metadata: Additional metadata to send, defaults to empty.
-    ///   - options: Options to apply to this RPC, defaults to `.defaults`.
-    ///   - handleResponse: A closure which handles the response and returns its result to
-    ///       the caller. Returning from the closure will cancel the RPC if it hasn't
-    ///       already finished.
-    /// - Returns: The result of `handleResponse`.
-    public func stats<Result>(
-        _ message: Bulkhead_Agent_V1_StatsRequest,
-        metadata: GRPCCore.Metadata = [:],
-        options: GRPCCore.CallOptions = .defaults,
-        onResponse handleResponse: @Sendable @escaping (GRPCCore.ClientResponse<Bulkhead_Agent_V1_StatsResponse>) async throws -> Result = { response in
-            try response.message
-        }
-    ) async throws -> Result where Result: Sendable {
-        let request = GRPCCore.ClientRequest<Bulkhead_Agent_V1_StatsRequest>(
-            message: message,
-            metadata: metadata
-        )
-        return try await self.stats(
             request: request,
             options: options,
             onResponse: handleResponse

@@ -20,6 +20,8 @@
 /// - 1 and a name (16 bytes that nobody can guess): a process's output. The agent answers one byte, 0; then
 ///   the stream waits, for ten seconds, until Exec's start names it (stdout_stream), and carries the
 ///   process's output, to its end.
+/// - 2: what the pod and each of its containers use. The agent answers one byte, 0; from then on each byte of
+///   the daemon's asks, and is answered by a StatsResponse after its length (four bytes, big-endian).
 ///
 /// The container's specification follows the OCI runtime specification's names. It is protobuf and
 /// not JSON because environment values, arguments and paths are bytes that need not be UTF-8.
@@ -1422,16 +1424,7 @@ public nonisolated struct Bulkhead_Agent_V1_UpdateSandboxResponse: Sendable {
   public init() {}
 }
 
-public nonisolated struct Bulkhead_Agent_V1_StatsRequest: Sendable {
-  // SwiftProtobuf.Message conformance is added in an extension below. See the
-  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
-  // methods supported on all messages.
-
-  public var unknownFields = SwiftProtobuf.UnknownStorage()
-
-  public init() {}
-}
-
+/// Not a call's answer, but a stream's: see the top.
 public nonisolated struct Bulkhead_Agent_V1_StatsResponse: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -4311,25 +4304,6 @@ nonisolated extension Bulkhead_Agent_V1_UpdateSandboxResponse: SwiftProtobuf.Mes
   }
 
   public static func ==(lhs: Bulkhead_Agent_V1_UpdateSandboxResponse, rhs: Bulkhead_Agent_V1_UpdateSandboxResponse) -> Bool {
-    if lhs.unknownFields != rhs.unknownFields {return false}
-    return true
-  }
-}
-
-nonisolated extension Bulkhead_Agent_V1_StatsRequest: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".StatsRequest"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap()
-
-  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    // Load everything into unknown fields
-    while try decoder.nextFieldNumber() != nil {}
-  }
-
-  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    try unknownFields.traverse(visitor: &visitor)
-  }
-
-  public static func ==(lhs: Bulkhead_Agent_V1_StatsRequest, rhs: Bulkhead_Agent_V1_StatsRequest) -> Bool {
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -26,8 +26,9 @@ public protocol VirtualMachine: Sendable {
   var id: MachineID { get }
 
   /// A stream socket to a vsock port of the guest, connected; the caller owns the descriptor and
-  /// closes it. Throws `unavailable` while nothing listens there.
-  func dial(port: UInt32) async throws -> Int32
+  /// closes it. Throws `unavailable` while nothing listens there, and where the guest does not answer within
+  /// `limit`. A cancelled task waits as long.
+  func dial(port: UInt32, within limit: Duration) async throws -> Int32
 
   /// Hot-plugs a read-only or writable disk. It is in the guest, findable by its serial, soon after.
   func attach(_ disk: MachineDisk) async throws
@@ -47,6 +48,11 @@ public protocol VirtualMachine: Sendable {
 
   /// What the machine is right now, for people.
   func status() async throws -> MachineStatus
+}
+
+extension VirtualMachine {
+  /// The same, for five seconds.
+  public func dial(port: UInt32) async throws -> Int32 { try await dial(port: port, within: .seconds(5)) }
 }
 
 /// Names a machine on this node: the pod's id.

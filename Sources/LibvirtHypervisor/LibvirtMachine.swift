@@ -62,15 +62,15 @@ final class LibvirtMachine: VirtualMachine {
     }
   }
 
-  func dial(port: UInt32) async throws -> Int32 {
+  func dial(port: UInt32, within limit: Duration) async throws -> Int32 {
     let vsock = state.withLock { $0.vsock }
     if exitSignal.exit != nil { throw BulkheadError(.unavailable, "the virtual machine of \(displayName) has stopped") }
     let path = directory.vsockSocket
     do {
       return try await onDedicatedThread {
         switch vsock {
-        case .kernel(let cid): try KernelVsock.connect(cid: cid, port: port, timeout: Self.dialTimeout)
-        case .device: try HybridVsock.connect(socketPath: path, port: port, timeout: Self.dialTimeout)
+        case .kernel(let cid): try KernelVsock.connect(cid: cid, port: port, timeout: limit)
+        case .device: try HybridVsock.connect(socketPath: path, port: port, timeout: limit)
         }
       }
     } catch {
@@ -128,7 +128,6 @@ final class LibvirtMachine: VirtualMachine {
     try domain.destroy()
   }
 
-  private static let dialTimeout = Duration.seconds(5)
   private static let destroyTimeout = Duration.seconds(30)
   private static let plugTimeout = Duration.seconds(30)
 

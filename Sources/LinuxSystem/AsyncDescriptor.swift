@@ -71,6 +71,19 @@ public final class AsyncDescriptor: Sendable {
     for waiter in waiters { waiter.resume() }
   }
 
+  /// Gives the descriptor, non-blocking, to the caller, who closes it; -1 where it was closed. For the object that is
+  /// its end, as `close` is.
+  public func detach() -> Int32 {
+    let (descriptor, waiters) = state.withLock { state in
+      let descriptor = state.descriptor
+      if descriptor >= 0 { reactor.remove(descriptor) }
+      state.descriptor = -1
+      return (descriptor, state.takeWaiters())
+    }
+    for waiter in waiters { waiter.resume() }
+    return descriptor
+  }
+
   /// Nobody can write at the other end any more, whoever has it open: reading ends where it is empty.
   public func drain() {
     let waiters = state.withLock { state in

@@ -1,4 +1,3 @@
-import AgentProtocol
 import Common
 
 extension Pod {
@@ -7,19 +6,16 @@ extension Pod {
   func usage() async -> PodUsage? {
     if let question { return await question.value }
     guard case .ready(let running) = life else { return nil }
-    let task = Task { await ask(running.agent) }
+    let task = Task { await ask(running.stats) }
     question = task
     defer { question = nil }
     return await task.value
   }
 
-  private func ask(_ agent: AgentConnection) async -> PodUsage? {
+  private func ask(_ stats: StatsStream) async -> PodUsage? {
     let known = Set(containers.keys)
     do {
-      let answer = try await agent.call("read the stats", Bulkhead_Agent_V1_StatsRequest(), deadline: history.patience)
-      {
-        try await $0.stats(request: $1, options: $2)
-      }
+      let answer = try await stats.ask(within: history.patience)
       return history.add(PodUsage(answer, pod: id, time: now(), known: known), at: .now)
     } catch {
       logger.debug("no stats of the pod", metadata: ["error": "\(error)"])

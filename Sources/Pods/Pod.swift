@@ -53,6 +53,7 @@ actor Pod {
     let machine: any VirtualMachine
     let agent: AgentConnection
     let watcher: Task<Void, Never>
+    let stats: StatsStream
   }
 
   /// A disk that the machine has once `plugging` has ended.
@@ -182,7 +183,12 @@ actor Pod {
     let watcher = Task { [self] in
       if let exit = await machine.waitUntilStopped(), !Task.isCancelled { await machineStopped(exit) }
     }
-    life = .ready(Running(machine: machine, agent: agent, watcher: watcher))
+    let stats = StatsStream { [record, services] limit in
+      try await GuestStream(
+        machine, secret: record.secret, for: .stats, called: "stats of pod \(record.spec.metadata.displayName)",
+        reactor: services.reactor, within: limit)
+    }
+    life = .ready(Running(machine: machine, agent: agent, watcher: watcher, stats: stats))
     publish(record)
   }
 

@@ -14,33 +14,38 @@ struct GuestStream: Sendable {
     case port(UInt16)
     /// The output of a process that is told this name at its start.
     case output(name: Data)
+    /// Questions about what the pod uses.
+    case stats
 
     fileprivate var bytes: [UInt8] {
       switch self {
       case .port(let port): [0, UInt8(port >> 8), UInt8(truncatingIfNeeded: port)]
       case .output(let name): [1] + name
+      case .stats: [2]
       }
     }
   }
 
   /// The vsock port that the agent takes streams on.
   static let vsockPort: UInt32 = 1025
-  private static let greetingTime: Duration = .seconds(15)
   /// Read in one go.
   private static let chunk = 128 << 10
 
   private let descriptor: AsyncDescriptor
 
-  /// `what` is what messages call it: "port 80 of pod a/b". Throws `unavailable` where the guest gives none.
+  /// `what` is what messages call it: "port 80 of pod a/b". Throws `unavailable` where the guest gives none,
+  /// `deadlineExceeded` where it does not answer within `limit`.
   init(
-    _ machine: any VirtualMachine, secret: String, for purpose: Purpose, called what: String, reactor: Reactor
+    _ machine: any VirtualMachine, secret: String, for purpose: Purpose, called what: String, reactor: Reactor,
+    within limit: Duration = .seconds(15)
   ) async throws {
-    let descriptor = try AsyncDescriptor(owning: try await machine.dial(port: Self.vsockPort), reactor: reactor)
+    let dialed = try await machine.dial(port: Self.vsockPort, within: min(limit, .seconds(5)))
+    let descriptor = try AsyncDescriptor(owning: dialed, reactor: reactor)
     self.descriptor = descriptor
     let greeting = [UInt8(clamping: secret.utf8.count)] + Array(secret.utf8) + purpose.bytes
     let answer: UInt8?
     do {
-      answer = try await withDeadline(Self.greetingTime, "connecting to \(what)") {
+      answer = try await withDeadline(limit, "connecting to \(what)") {
         try await Self.write(greeting, to: descriptor)
         return try await Self.read(descriptor, limit: 1)?.first
       }

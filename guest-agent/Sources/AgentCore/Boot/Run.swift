@@ -43,7 +43,8 @@ public func runAgent(_ configuration: AgentConfiguration) -> Never {
       try watchChildren(reactor, reaper)
       let output = OutputStreams()
       Task { await serve(pod, output, on: configuration.listener, secret: secret) }
-      let streams = HostStreams(address: configuration.streams, secret: secret, reactor: reactor, output: output)
+      let streams = HostStreams(
+        address: configuration.streams, secret: secret, reactor: reactor, output: output, pod: pod)
       Task { await prepare(pod, streams) }
       reactor.run()
     } catch {

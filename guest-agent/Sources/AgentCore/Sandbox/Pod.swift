@@ -34,7 +34,7 @@ final class Pod: Sendable {
   /// Fires when the guest is ready for containers.
   let booted: Signal
   let disks: any DiskSource
-  let usage = Mutex(UsageReader())
+  let usage = Mutex(PodUsageReader())
   private let state = Mutex(State())
 
   init(processes: ProcessFactory, disks: any DiskSource, booted: Signal) {

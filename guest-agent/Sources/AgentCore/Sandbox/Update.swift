@@ -14,6 +14,7 @@ extension Pod {
     // The last one is what is in force: `unified` comes after the limit.
     let limit = settings.last { $0.file == "memory.max" }.flatMap { memoryBytes($0.value) }
     try checkMemory(limit ?? 0, of: container.cgroup)
+    defer { usage.withLock { $0.forget() } }
     try apply(settings, to: container.cgroup)
     try allowHugePages(settings)
   }
@@ -28,6 +29,7 @@ extension Pod {
     if resources.memoryLimitBytes == 0 { resources.memoryLimitBytes = try Boot.memoryForContainers() }
     let files = ["cpu.max", "memory.max"]
     let settings = try completeCgroupSettings(resources, guest: GuestTopology.read()).filter { files.contains($0.file) }
+    defer { usage.withLock { $0.forget() } }
     try apply(settings, to: Boot.pod)
   }
 

@@ -10,10 +10,29 @@ struct UsageReader {
   private var buffer = [UInt8](repeating: 0, count: 8 << 10)
   private var diskNames: [UInt64: String] = [:]
   private var files: [String: CgroupFiles] = [:]
+  private var trace: [UInt8] = []
 
   /// What a container can't make endless: devices, lines of cgroup.procs.
   private static let mostDisks = 64
   private static let mostCgroups = 1024
+
+  /// Files of a cgroup that don't read the same when anything in it or below has run, waited for a resource, or gained
+  /// or lost memory: what else is read of it and its children can't have changed without that, but for limits.
+  private static let telltale: [CgroupFiles.Name] = [
+    .cpu, .memory, .threads, .cpuPressure, .memoryPressure, .ioPressure, .disks,
+  ]
+
+  /// Whether what was read of the cgroup and its children after the last call still holds.
+  mutating func isUnchanged(_ cgroup: Cgroup) -> Bool {
+    let files = known(cgroup)
+    var now: [UInt8] = []
+    for name in Self.telltale { now += buffer[..<files.read(name, &buffer)] }
+    defer { trace = now }
+    return now == trace && !now.isEmpty
+  }
+
+  /// For when a limit has changed: the next `isUnchanged` says no.
+  mutating func forget() { trace = [] }
 
   /// Nil if there is no such cgroup. Its parent, where it was read just before, spares reading what is nothing
   /// for all of the parent's children together.

@@ -2,7 +2,7 @@ import AgentProtocol
 import GRPCCore
 import LinuxSystem
 
-/// Limits and what is used of them.
+/// New limits.
 extension AgentService {
   func updateContainer(
     request: Bulkhead_Agent_V1_UpdateContainerRequest, context: ServerContext
@@ -20,11 +20,5 @@ extension AgentService {
       try await onDedicatedThread { try pod.updateSandbox(request) }
       return Bulkhead_Agent_V1_UpdateSandboxResponse()
     }
-  }
-
-  func stats(
-    request: Bulkhead_Agent_V1_StatsRequest, context: ServerContext
-  ) async throws -> Bulkhead_Agent_V1_StatsResponse {
-    try await doing("read the stats") { try await onDedicatedThread { pod.stats() } }
   }
 }

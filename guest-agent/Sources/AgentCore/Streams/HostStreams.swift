@@ -9,10 +9,12 @@ struct HostStreams: Sendable {
   let secret: [UInt8]
   let reactor: Reactor
   let output: OutputStreams
+  let pod: Pod
 
   private enum Purpose {
     case port(UInt16)
     case output(name: [UInt8])
+    case stats
   }
 
   /// Streams at once. What each holds is bounded by `AsyncDescriptor.relay`.
@@ -57,6 +59,7 @@ struct HostStreams: Sendable {
       defer { stream.close() }
       try? await forward(stream, to: port)
     case .output(let name)?: await output.offer(stream, as: name) { try await answer(0, stream) }
+    case .stats?: try? await StatsServer(pod: pod).serve(stream) { try await answer(0, stream) }
     case nil: stream.close()
     }
   }
@@ -83,6 +86,7 @@ struct HostStreams: Sendable {
     switch try await bytes(1, stream)[0] {
     case 0: return .port(try await bytes(2, stream).reduce(0) { $0 << 8 | UInt16($1) })
     case 1: return .output(name: try await bytes(OutputStreams.nameSize, stream))
+    case 2: return .stats
     default: throw SystemError("greeting", EINVAL)
     }
   }
