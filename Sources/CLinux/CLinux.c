@@ -119,6 +119,7 @@ int bh_spawn_close_from(posix_spawn_file_actions_t *actions, int first) {
 }
 int bh_pidfd_getfd(int pidfd, int fd) { return (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0); }
 
+void bh_limit_heaps(int count) { mallopt(M_ARENA_MAX, count); }
 void bh_trim_heap(void) { malloc_trim(0); }
 
 static int drop_segments(struct dl_phdr_info *object, size_t size, void *page_size) {

@@ -28,6 +28,7 @@ struct Bulkheadd: AsyncParsableCommand {
     if printDefaultConfig { return print(Configuration.documentedDefault(), terminator: "") }
     do {
       let settings = try Configuration.load(path: config, environment: ProcessInfo.processInfo.environment)
+      IdleMemory.limitHeaps()
       if checkConfig { return print("\(config): ok") }
       bootstrapLogging(settings.daemon)
       try await Daemon(settings: settings, logger: Logger(label: "bulkheadd")).run()

@@ -12,6 +12,10 @@ final class IdleMemory: ServerInterceptor {
   /// Long enough that a burst of calls is trimmed after once or twice, not after each.
   private static let delay: Duration = .seconds(3)
 
+  /// Before there are threads: what is free in one heap is no use to another, and a page with one block in use can't be
+  /// given back.
+  static func limitHeaps() { bh_limit_heaps(2) }
+
   init() {
     (calls, feed) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     // The start is worth as much as a call.

@@ -92,6 +92,8 @@ int bh_setxattr(const char *path, const char *name, const void *value, size_t si
 int bh_spawn_close_from(posix_spawn_file_actions_t *actions, int first);
 // pidfd_getfd(2): a copy of another process's descriptor, close-on-exec.
 int bh_pidfd_getfd(int pidfd, int fd);
+// mallopt(M_ARENA_MAX, count): how many heaps threads share from now on; glibc makes eight for each processor.
+void bh_limit_heaps(int count);
 // malloc_trim(0): gives memory that was freed back to the system.
 void bh_trim_heap(void);
 // Takes the pages of all executables' and libraries' read-only segments out of this process's page tables; what is
