@@ -34,6 +34,13 @@ def test_life(node):
     assert pod.id not in {item.id for item in node.cri.ListPodSandbox().items}
 
 
+def test_the_agent_of_a_pod_has_nothing_to_complain_of(node, pod, images):
+    """Its rehearsal of a container among it, whose failure nothing else tells but time."""
+    assert pod.output(images.plain, "echo ready").strip() == "ready"
+    console = node.ctl("console", pod.id, check=True).stdout
+    assert "bulkhead-agent:" not in console, console
+
+
 def test_verbose_status_is_json(pod, node):
     info = node.cri.PodSandboxStatus(pod_sandbox_id=pod.id, verbose=True).info
     assert info and all(json.loads(value) is not None for value in info.values())

@@ -57,10 +57,11 @@ final class Pod: Sendable {
     }
     do {
       try await booted.wait()
-      try await onDedicatedThread { [disks] in
+      try await onDedicatedThread { [self] in
         try applySandbox(plan)
         try makeDirectories(GuestPath.scratch)
         try disks.mountScratch(serial: plan.scratchSerial, on: GuestPath.scratch)
+        rehearseScratch()
       }
     } catch {
       state.withLock { $0.sandbox = .none }

@@ -5,16 +5,20 @@ import Glibc
 import LinuxSystem
 
 extension Pod {
-  /// Builds a container that nobody asked for up to its gate, and gives it up. The first container of a VM
+  /// Builds a container that nobody asked for, starts it on a program that isn't there, and gives it up. The first container of a VM
   /// finds all its code cold: the agent's pages on disk, Swift's metadata not made, and under TCG every
   /// instruction of kernel and agent untranslated. Done as the guest comes up, when it otherwise waits for
   /// the host, that is not the first real container's to pay.
   func rehearse() async {
     do {
-      let plan = try ContainerPlan(Self.rehearsal, podFiles: [])
+      // As it would come over the wire.
+      let message: [UInt8] = try Self.rehearsal.serializedBytes()
+      let plan = try ContainerPlan(.init(serializedBytes: message), podFiles: [])
       let target = try await namespace.first()
       try await onDedicatedThread { [self] in
         let container = try build(plan, image: "/", project: 0, target: target)
+        // There is no such program; the way to it is what counts.
+        try? container.start()
         try container.signal(UInt32(SIGKILL), all: true)
         _ = try container.cgroup.killAndWait()
         container.output.close()
@@ -22,6 +26,13 @@ extension Pod {
         ScratchDirectory(containerID: plan.id).remove()
       }
     } catch { log("the rehearsal of a container failed: \(error)") }
+  }
+
+  /// The same for what a container has on the scratch disk, once that is there. Blocks.
+  func rehearseScratch() {
+    let directory = ScratchDirectory(containerID: "rehearsal")
+    try? directory.create(project: 1)
+    directory.remove()
   }
 
   private static var rehearsal: Bulkhead_Agent_V1_CreateContainerRequest {
@@ -37,7 +48,7 @@ extension Pod {
       $0.spec.mounts = [
         ("/proc", "proc", []), ("/dev", "tmpfs", ["nosuid", "mode=755"]),
         ("/dev/pts", "devpts", ["nosuid", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
-        ("/dev/mqueue", "mqueue", ["nosuid"]), ("/sys", "sysfs", ["nosuid", "ro"]),
+        ("/dev/shm", "tmpfs", ["nosuid"]), ("/dev/mqueue", "mqueue", ["nosuid"]), ("/sys", "sysfs", ["nosuid", "ro"]),
         ("/sys/fs/cgroup", "cgroup2", ["nosuid", "ro"]),
       ].map { destination, type, options in
         .with {
