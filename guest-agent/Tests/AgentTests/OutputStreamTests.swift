@@ -83,7 +83,7 @@ struct OutputStreamTests {
 
   @Test func whatIsForNothingIsRefused() async throws {
     try await withContainer { agent in
-      let (unknown, _) = try await agent.stream([2] + name)
+      let (unknown, _) = try await agent.stream([3] + name)
       let (stranger, _) = try await agent.stream([1] + name, secret: "wrong")
       #expect(unknown == nil)
       #expect(stranger == nil)
