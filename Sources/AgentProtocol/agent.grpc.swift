@@ -11,7 +11,8 @@
 ///   the stream waits, for ten seconds, until Exec's start names it (stdout_stream), and carries the
 ///   process's output, to its end.
 /// - 2: what the pod and each of its containers use. The agent answers one byte, 0; from then on each byte of
-///   the daemon's asks, and is answered by a StatsResponse after its length (four bytes, big-endian).
+///   the daemon's asks, and is answered by a StatsResponse after its length (four bytes, big-endian). 1 asks
+///   for usage, 2 for the containers' process_details too.
 ///
 /// The container's specification follows the OCI runtime specification's names. It is protobuf and
 /// not JSON because environment values, arguments and paths are bytes that need not be UTF-8.

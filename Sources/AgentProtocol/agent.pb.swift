@@ -21,7 +21,8 @@
 ///   the stream waits, for ten seconds, until Exec's start names it (stdout_stream), and carries the
 ///   process's output, to its end.
 /// - 2: what the pod and each of its containers use. The agent answers one byte, 0; from then on each byte of
-///   the daemon's asks, and is answered by a StatsResponse after its length (four bytes, big-endian).
+///   the daemon's asks, and is answered by a StatsResponse after its length (four bytes, big-endian). 1 asks
+///   for usage, 2 for the containers' process_details too.
 ///
 /// The container's specification follows the OCI runtime specification's names. It is protobuf and
 /// not JSON because environment values, arguments and paths are bytes that need not be UTF-8.
@@ -1498,6 +1499,16 @@ public nonisolated struct Bulkhead_Agent_V1_ContainerStats: Sendable {
   /// Clears the value of `writableInodes`. Subsequent reads from it will return its default value.
   public mutating func clearWritableInodes() {self._writableInodes = nil}
 
+  /// Only where it was asked for.
+  public var processDetails: Bulkhead_Agent_V1_ProcessDetails {
+    get {_processDetails ?? Bulkhead_Agent_V1_ProcessDetails()}
+    set {_processDetails = newValue}
+  }
+  /// Returns true if `processDetails` has been explicitly set.
+  public var hasProcessDetails: Bool {self._processDetails != nil}
+  /// Clears the value of `processDetails`. Subsequent reads from it will return its default value.
+  public mutating func clearProcessDetails() {self._processDetails = nil}
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -1505,6 +1516,34 @@ public nonisolated struct Bulkhead_Agent_V1_ContainerStats: Sendable {
   fileprivate var _usage: Bulkhead_Agent_V1_CgroupStats? = nil
   fileprivate var _writableBytes: UInt64? = nil
   fileprivate var _writableInodes: UInt64? = nil
+  fileprivate var _processDetails: Bulkhead_Agent_V1_ProcessDetails? = nil
+}
+
+/// Of the container's first 1024 processes, and of 16384 descriptors.
+public nonisolated struct Bulkhead_Agent_V1_ProcessDetails: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  public var fileDescriptors: UInt64 = 0
+
+  public var sockets: UInt64 = 0
+
+  /// The soft limit of the container's first process; 2^64 - 1: none.
+  public var openFilesLimit: UInt64 = 0
+
+  /// By the state of each process's first thread (proc(5)).
+  public var running: UInt64 = 0
+
+  public var sleeping: UInt64 = 0
+
+  public var stopped: UInt64 = 0
+
+  public var uninterruptible: UInt64 = 0
+
+  public var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  public init() {}
 }
 
 public nonisolated struct Bulkhead_Agent_V1_CgroupStats: @unchecked Sendable {
@@ -4360,7 +4399,7 @@ nonisolated extension Bulkhead_Agent_V1_StatsResponse: SwiftProtobuf.Message, Sw
 
 nonisolated extension Bulkhead_Agent_V1_ContainerStats: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ContainerStats"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}container_id\0\u{1}usage\0\u{3}writable_bytes\0\u{3}writable_inodes\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}container_id\0\u{1}usage\0\u{3}writable_bytes\0\u{3}writable_inodes\0\u{3}process_details\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4372,6 +4411,7 @@ nonisolated extension Bulkhead_Agent_V1_ContainerStats: SwiftProtobuf.Message, S
       case 2: try { try decoder.decodeSingularMessageField(value: &self._usage) }()
       case 3: try { try decoder.decodeSingularUInt64Field(value: &self._writableBytes) }()
       case 4: try { try decoder.decodeSingularUInt64Field(value: &self._writableInodes) }()
+      case 5: try { try decoder.decodeSingularMessageField(value: &self._processDetails) }()
       default: break
       }
     }
@@ -4394,6 +4434,9 @@ nonisolated extension Bulkhead_Agent_V1_ContainerStats: SwiftProtobuf.Message, S
     try { if let v = self._writableInodes {
       try visitor.visitSingularUInt64Field(value: v, fieldNumber: 4)
     } }()
+    try { if let v = self._processDetails {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4402,6 +4445,67 @@ nonisolated extension Bulkhead_Agent_V1_ContainerStats: SwiftProtobuf.Message, S
     if lhs._usage != rhs._usage {return false}
     if lhs._writableBytes != rhs._writableBytes {return false}
     if lhs._writableInodes != rhs._writableInodes {return false}
+    if lhs._processDetails != rhs._processDetails {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension Bulkhead_Agent_V1_ProcessDetails: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".ProcessDetails"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}file_descriptors\0\u{1}sockets\0\u{3}open_files_limit\0\u{1}running\0\u{1}sleeping\0\u{1}stopped\0\u{1}uninterruptible\0")
+
+  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.fileDescriptors) }()
+      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.sockets) }()
+      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.openFilesLimit) }()
+      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.running) }()
+      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.sleeping) }()
+      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.stopped) }()
+      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.uninterruptible) }()
+      default: break
+      }
+    }
+  }
+
+  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.fileDescriptors != 0 {
+      try visitor.visitSingularUInt64Field(value: self.fileDescriptors, fieldNumber: 1)
+    }
+    if self.sockets != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sockets, fieldNumber: 2)
+    }
+    if self.openFilesLimit != 0 {
+      try visitor.visitSingularUInt64Field(value: self.openFilesLimit, fieldNumber: 3)
+    }
+    if self.running != 0 {
+      try visitor.visitSingularUInt64Field(value: self.running, fieldNumber: 4)
+    }
+    if self.sleeping != 0 {
+      try visitor.visitSingularUInt64Field(value: self.sleeping, fieldNumber: 5)
+    }
+    if self.stopped != 0 {
+      try visitor.visitSingularUInt64Field(value: self.stopped, fieldNumber: 6)
+    }
+    if self.uninterruptible != 0 {
+      try visitor.visitSingularUInt64Field(value: self.uninterruptible, fieldNumber: 7)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  public static func ==(lhs: Bulkhead_Agent_V1_ProcessDetails, rhs: Bulkhead_Agent_V1_ProcessDetails) -> Bool {
+    if lhs.fileDescriptors != rhs.fileDescriptors {return false}
+    if lhs.sockets != rhs.sockets {return false}
+    if lhs.openFilesLimit != rhs.openFilesLimit {return false}
+    if lhs.running != rhs.running {return false}
+    if lhs.sleeping != rhs.sleeping {return false}
+    if lhs.stopped != rhs.stopped {return false}
+    if lhs.uninterruptible != rhs.uninterruptible {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

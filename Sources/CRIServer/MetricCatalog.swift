@@ -173,6 +173,25 @@ extension MetricFamily {
     .usage("container_processes", .gauge, "Processes.") { $0.processes },
     .usage("container_threads", .gauge, "Threads.") { $0.threads },
     .usage("container_threads_max", .gauge, "The most threads there may be; 0: any number.") { $0.threadsLimit ?? 0 },
+    .container("container_file_descriptors", .gauge, "Open file descriptors.") {
+      $1.layer?.processes?.fileDescriptors
+    },
+    .container("container_sockets", .gauge, "Open sockets.") { $1.layer?.processes?.sockets },
+    MetricFamily(
+      name: "container_ulimits_soft", help: "Soft limits of the container's first process; the largest number: none.",
+      type: .gauge, labels: ["ulimit"]
+    ) { subject in
+      subject.layer?.processes.map { [.init($0.openFilesLimit ?? .max, "max_open_files")] } ?? []
+    },
+    MetricFamily(
+      name: "container_tasks_state", help: "Processes by state.", type: .gauge, labels: ["state"]
+    ) { subject in
+      guard let processes = subject.layer?.processes else { return [] }
+      return [
+        .init(processes.running, "running"), .init(processes.sleeping, "sleeping"),
+        .init(processes.stopped, "stopped"), .init(processes.uninterruptible, "uninterruptible"),
+      ]
+    },
   ]
 
   private static let pressure: [MetricFamily] = [

@@ -27,7 +27,7 @@ extension RuntimeService {
 
   private func allMetrics() async -> [Runtime_V1_PodSandboxMetrics] {
     let ready = pods.podStatuses.filter { $0.state == .ready }.sorted { $0.id < $1.id }
-    let usages = await pods.usage(of: ready.map(\.id))
+    let usages = await pods.usage(of: ready.map(\.id), withDetails: true)
     let containers = Dictionary(grouping: pods.containerStatuses.filter { $0.state.isRunning }, by: \.podID)
     return ready.compactMap { pod in
       usages[pod.id].map { .init(pod, $0, (containers[pod.id] ?? []).sorted { $0.id < $1.id }) }

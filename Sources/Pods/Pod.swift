@@ -30,7 +30,8 @@ actor Pod {
   /// The serials of those that a former daemon plugged in.
   var inheritedDisks: Set<String> = []
   /// The call for stats that is under way, and what came of those before.
-  var question: Task<PodUsage?, Never>?
+  /// By whether they ask for details.
+  var questions: [Bool: Task<PodUsage?, Never>] = [:]
   var history = UsageHistory()
   let operations = OperationQueue()
   /// Volumes are made and released one at a time (Pod+Volumes.swift).

@@ -14,7 +14,8 @@ extension PodUsage {
       containers[id] = ContainerUsage(
         resources: ResourceUsage(container.usage),
         writableBytes: container.hasWritableBytes ? container.writableBytes : nil,
-        writableInodes: container.hasWritableInodes ? container.writableInodes : nil)
+        writableInodes: container.hasWritableInodes ? container.writableInodes : nil,
+        processes: container.hasProcessDetails ? ProcessDetails(container.processDetails) : nil)
     }
     interfaces = response.interfaces.prefix(InterfaceUsage.most).map(InterfaceUsage.init)
     scratch = FilesystemSize(
@@ -39,6 +40,15 @@ extension ResourceUsage {
       threadsLimit: limit(stats.threadsLimit), cpuPressure: Pressure(stats.cpuPressure),
       memoryPressure: Pressure(stats.memoryPressure), ioPressure: Pressure(stats.ioPressure),
       disks: stats.disks.prefix(DiskUsage.most).map(DiskUsage.init))
+  }
+}
+
+extension ProcessDetails {
+  fileprivate init(_ details: Bulkhead_Agent_V1_ProcessDetails) {
+    self.init(
+      fileDescriptors: details.fileDescriptors, sockets: details.sockets,
+      openFilesLimit: limit(details.openFilesLimit), running: details.running, sleeping: details.sleeping,
+      stopped: details.stopped, uninterruptible: details.uninterruptible)
   }
 }
 

@@ -18,6 +18,20 @@ public struct ContainerUsage: Sendable {
   /// Nil where the guest can't tell.
   public var writableBytes: UInt64?
   public var writableInodes: UInt64?
+  /// Nil where it was not asked for.
+  public var processes: ProcessDetails?
+}
+
+/// What a container's processes have open and do.
+public struct ProcessDetails: Sendable, Hashable {
+  public var fileDescriptors: UInt64
+  public var sockets: UInt64
+  /// The soft limit of the container's first process; nil: none.
+  public var openFilesLimit: UInt64?
+  public var running: UInt64
+  public var sleeping: UInt64
+  public var stopped: UInt64
+  public var uninterruptible: UInt64
 }
 
 /// Counters count since the container was made. Memory in bytes.

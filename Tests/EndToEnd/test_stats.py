@@ -224,7 +224,8 @@ class TestMetrics:
         container_network_receive_bytes_total container_network_transmit_bytes_total container_fs_usage_bytes
         container_fs_reads_bytes_total container_fs_writes_bytes_total container_processes container_threads
         container_oom_events_total container_spec_memory_limit_bytes container_start_time_seconds
-        container_last_seen container_pressure_cpu_waiting_seconds_total""".split()
+        container_last_seen container_pressure_cpu_waiting_seconds_total container_file_descriptors container_sockets
+        container_tasks_state container_ulimits_soft""".split()
 
     def test_names_and_labels(self, node, measured):
         descriptors = {d.name: list(d.label_keys) for d in node.cri.ListMetricDescriptors().descriptors}
@@ -254,6 +255,24 @@ class TestMetrics:
         assert seen[measured.id, "container_processes"][0][0]["container"] == "POD"
         assert {labels["interface"] for labels, _, _ in seen[measured.id, "container_network_receive_bytes_total"]} >= {"lo"}
         assert (measured.idle.id, "container_network_receive_bytes_total") not in seen
+
+    def test_what_processes_have_open_and_do(self, node, images, measured):
+        script = "exec 5<&1 6<&1 7<&1; (ulimit -n 99; exec sleep 1000) & nc -l -p 81 & sleep 1001 & kill -STOP $!; echo up; wait"
+        with node.pod() as pod:
+            busy = pod.run(images.plain, "/bin/sh", "-c", f"ulimit -n 512; {script}")
+            busy.wait_output("up")
+
+            def value(name: str, label: str) -> int:
+                (own,) = [m for m in node.cri.ListPodSandboxMetrics().pod_metrics if m.pod_sandbox_id == pod.id]
+                (of_it,) = own.container_metrics
+                return next(m.value.value for m in of_it.metrics if m.name == name and label in m.label_values)
+
+            until(lambda: value("container_tasks_state", "stopped") == 1, "one is stopped", 10)
+            until(lambda: value("container_tasks_state", "sleeping") == 3, "three sleep", 10)
+            # Three streams each and three more, and a socket.
+            assert value("container_file_descriptors", busy.id) == 4 * 6 + 1
+            assert value("container_sockets", busy.id) == 1
+            assert value("container_ulimits_soft", "max_open_files") == 512
 
 
 class TestAPodThatHangs:

@@ -16,15 +16,15 @@ actor StatsStream {
   /// `open` gives a stream for `.stats` within the time that it is given.
   init(open: @escaping @Sendable (Duration) async throws -> GuestStream) { self.open = open }
 
-  /// One caller at a time. After a failure, a cancelled task's too, the next question opens a stream of its own, so
+  /// `withDetails`: of the containers' processes, too. Callers at the same time get streams of their own. After a failure, a cancelled task's too, the next question opens a stream of its own, so
   /// that it never gets the answer to this one.
-  func ask(within limit: Duration) async throws -> Bulkhead_Agent_V1_StatsResponse {
+  func ask(withDetails: Bool = false, within limit: Duration) async throws -> Bulkhead_Agent_V1_StatsResponse {
     let stream: GuestStream
     if let known = self.stream { stream = known } else { stream = try await open(limit) }
     self.stream = nil
     do {
       let answer = try await withDeadline(limit, "reading the stats") {
-        try await stream.write([1])
+        try await stream.write([withDetails ? 2 : 1])
         return try await Self.answer(stream)
       }
       self.stream = stream

@@ -22,6 +22,17 @@ import Testing
     #expect(KernelText("").pressure.isEmpty)
   }
 
+  @Test func statesAndLimitsOfProcesses() {
+    #expect(processState(Array("7 (a) R (b)) T 1 7".utf8)) == UInt8(ascii: "T"))
+    #expect(processState(Array("7 (cat)".utf8)) == nil)
+    #expect(processState([]) == nil)
+    let limits = "Limit   Soft Limit   Hard Limit\nMax open files     1024    unlimited  files\n"
+    #expect(openFilesLimit(Array(limits.utf8)) == 1024)
+    #expect(openFilesLimit(Array("Max open files   unlimited  unlimited  files".utf8)) == .max)
+    #expect(openFilesLimit(Array("Max open files".utf8)) == 0)
+    #expect(openFilesLimit([]) == 0)
+  }
+
   @Test func wordsWithValues() {
     let lines = KernelText("8:0 rbytes=90112 wbytes=0 rios=7\n").lines
     #expect(KernelText.value("rbytes", lines[0]) == 90112 && KernelText.value("rios", lines[0]) == 7)

@@ -52,10 +52,19 @@ struct PodUsageReader {
 
 extension Pod {
   /// What the pod, its containers and its interfaces use. Blocks.
-  func stats() -> Bulkhead_Agent_V1_StatsResponse {
+  func stats(withDetails: Bool) -> Bulkhead_Agent_V1_StatsResponse {
     let scratch = open(GuestPath.scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     defer { if scratch >= 0 { close(scratch) } }
-    var response = usage.withLock { $0.read(allContainers(), scratch: scratch) }
+    let containers = allContainers()
+    var response = usage.withLock { $0.read(containers, scratch: scratch) }
+    if withDetails {
+      let known = Dictionary(containers.map { ($0.id, $0) }) { first, _ in first }
+      for index in response.containers.indices {
+        guard let container = known[response.containers[index].containerID] else { continue }
+        response.containers[index].processDetails = ProcessDetailsReader.read(
+          container.cgroup, first: container.birth.pid)
+      }
+    }
     response.interfaces = interfaceStats((try? readFile("/proc/net/dev", limit: 64 << 10)) ?? [])
     response.scratch = filesystemStats(scratch)
     return response

@@ -3,7 +3,7 @@ import ContainerInit
 import Glibc
 import LinuxSystem
 
-/// Answers the daemon's questions about what the pod uses, each one byte.
+/// Answers the daemon's questions about what the pod uses, each one byte: 2 for details of processes, else 1.
 ///
 /// Stats of many pods are asked for at once, so each guest should do little for them: a stream that stays, on a thread
 /// of its own that makes nothing but system calls, costs an emulated guest a third of what a call does.
@@ -18,12 +18,14 @@ struct StatsServer: Sendable {
       let number = descriptor.number
       try systemCall("fcntl") { fcntl(number, F_SETFL, fcntl(number, F_GETFL) & ~O_NONBLOCK) }
       var question: UInt8 = 0
-      while try systemCall("recv", { recv(number, &question, 1, 0) }) == 1 { try answer(number) }
+      while try systemCall("recv", { recv(number, &question, 1, 0) }) == 1 {
+        try answer(number, withDetails: question == 2)
+      }
     }
   }
 
-  private func answer(_ descriptor: Int32) throws {
-    let message: [UInt8] = try pod.stats().serializedBytes()
+  private func answer(_ descriptor: Int32, withDetails: Bool) throws {
+    let message: [UInt8] = try pod.stats(withDetails: withDetails).serializedBytes()
     let answer = withUnsafeBytes(of: UInt32(message.count).bigEndian) { Array($0) } + message
     var rest = answer[...]
     while !rest.isEmpty {
