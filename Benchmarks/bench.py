@@ -61,7 +61,7 @@ def measure_version(node: Node) -> Samples:
 
 
 def measure_pods(node: Node, image: str, bare: dict) -> tuple[Samples, dict[str, Samples]]:
-    """Bare QEMU and pods take turns, so that noise meets both."""
+    """Bare QEMU and pods take turns, so that noise meets both, each when what the one before left has been cleaned up."""
     boot = Samples("boot: bare QEMU, from exec to the agent's answer", "ms")
     samples = {
         "run": Samples("RunPodSandbox to its answer, no CNI", "ms"),
@@ -71,7 +71,9 @@ def measure_pods(node: Node, image: str, bare: dict) -> tuple[Samples, dict[str,
     }
     for _ in range(ROUNDS):
         with BareMachine(**bare) as machine:
+            time.sleep(1)
             boot.add(machine.seconds_to_answer())
+        time.sleep(1)
         pod = timed(samples["run"], node.run_pod)
         for phase in node.inspect(pod.id).boot_phases:
             name = f"phase: {phase.name}"
