@@ -10,29 +10,44 @@ from harness.wait import until
 
 PODS, CONTAINERS, CALLS = 10, 5, 30
 MIB = 1 << 20
+# Looks five times a second, by the shell alone, until it is told to sleep.
+WORK = "mkfifo /f; exec 3<>/f; until [ -e /asleep ]; do read -t 0.2 x <&3; done; exec sleep 100000"
 
 
 def measure(node: Node, image: str) -> dict[str, Samples]:
-    """Stats of many containers in one call, each pod asked anew every time."""
+    """Stats of many containers in one call, each pod asked anew every time. Each container does a little all the time,
+    so that no guest can answer from memory; in the last figure all of them sleep."""
     samples = {
         "stats": Samples(f"ListContainerStats of {PODS} pods with {CONTAINERS} containers each", "ms"),
         "metrics": Samples("  ListPodSandboxMetrics of the same", "ms"),
+        "asleep": Samples("  ListContainerStats while all containers sleep", "ms"),
     }
     pods = []
     try:
         for _ in range(PODS):
             pods.append(node.run_pod())
             for _ in range(CONTAINERS):
-                pods[-1].run(image, "/bin/sleep", "100000")
+                pods[-1].run(image, "/bin/sh", "-c", WORK)
         # What starting them left to do is done by then, and each guest has answered once.
         time.sleep(5)
         until(lambda: len(node.cri.ListContainerStats().stats) == PODS * CONTAINERS, "all answer", 30)
-        for name, call in (("stats", node.cri.ListContainerStats), ("metrics", node.cri.ListPodSandboxMetrics)):
+        for name, call in (
+            ("stats", node.cri.ListContainerStats), ("metrics", node.cri.ListPodSandboxMetrics),
+            ("asleep", node.cri.ListContainerStats),
+        ):  # fmt: skip
+            if name == "asleep":
+                for container in node.cri.ListContainers().containers:
+                    node.cri.ExecSync(container_id=container.id, cmd=["/bin/touch", "/asleep"], timeout=30)
+                time.sleep(3)
             for _ in range(CALLS):
                 start = time.perf_counter()
                 answer = call()
                 samples[name].add(time.perf_counter() - start)
-                count = len(answer.stats) if name == "stats" else sum(len(m.container_metrics) for m in answer.pod_metrics)
+                count = (
+                    sum(len(m.container_metrics) for m in answer.pod_metrics)
+                    if name == "metrics"
+                    else len(answer.stats)
+                )
                 assert count == PODS * CONTAINERS, f"{count} containers answered"
                 time.sleep(0.05)
         return samples

@@ -16,8 +16,9 @@ actor StatsStream {
   /// `open` gives a stream for `.stats` within the time that it is given.
   init(open: @escaping @Sendable (Duration) async throws -> GuestStream) { self.open = open }
 
-  /// `withDetails`: of the containers' processes, too. Callers at the same time get streams of their own. After a failure, a cancelled task's too, the next question opens a stream of its own, so
-  /// that it never gets the answer to this one.
+  /// `withDetails`: of the containers' processes, too. Callers at the same time get streams of their own. After a
+  /// failure, a cancelled task's too, the next question opens a stream of its own, so that it never gets the answer to
+  /// this one.
   func ask(withDetails: Bool = false, within limit: Duration) async throws -> Bulkhead_Agent_V1_StatsResponse {
     let stream: GuestStream
     if let known = self.stream { stream = known } else { stream = try await open(limit) }

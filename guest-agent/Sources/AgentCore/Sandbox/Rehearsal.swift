@@ -5,10 +5,10 @@ import Glibc
 import LinuxSystem
 
 extension Pod {
-  /// Builds a container that nobody asked for, starts it on a program that isn't there, and gives it up. The first container of a VM
-  /// finds all its code cold: the agent's pages on disk, Swift's metadata not made, and under TCG every
-  /// instruction of kernel and agent untranslated. Done as the guest comes up, when it otherwise waits for
-  /// the host, that is not the first real container's to pay.
+  /// Builds a container that nobody asked for, starts it on a program that isn't there, and gives it up. The first
+  /// container of a VM finds all its code cold: the agent's pages on disk, Swift's metadata not made, and under TCG
+  /// every instruction of kernel and agent untranslated. Done as the guest comes up, when it otherwise waits for the
+  /// host, that is not the first real container's to pay.
   func rehearse() async {
     do {
       // As it would come over the wire.
