@@ -163,7 +163,7 @@ extension ContainerLogWriter {
   private static func openLog(
     _ path: String, at offsets: StreamOffsets, _ positionFile: LogFile
   ) throws(SystemError) -> LogFile {
-    try makeDirectories(parentDirectory(of: path))
+    try makeDirectories(parentDirectory(of: path), mode: 0o755)
     let log = try LogFile.open(path, flags: O_WRONLY | O_APPEND | O_CREAT, mode: 0o640)
     let (identity, size) = try log.inspect()
     let here = LogPosition.Point(offsets: offsets, size: size)

@@ -88,17 +88,6 @@ func parentDirectory(of path: String) -> String {
   return slash == path.startIndex ? "/" : String(path[..<slash])
 }
 
-/// `mkdir -p`, mode 0755.
-func makeDirectories(_ path: String) throws(SystemError) {
-  do {
-    try systemCall("mkdir", subject: path) { mkdir(path, 0o755) }
-  } catch let error where error.number == EEXIST {
-  } catch let error where error.number == ENOENT && parentDirectory(of: path) != path {
-    try makeDirectories(parentDirectory(of: path))
-    try systemCall("mkdir", subject: path) { mkdir(path, 0o755) }
-  }
-}
-
 /// The file of this identity among those in a directory: a log that was renamed.
 func findFile(_ identity: FileIdentity, in directory: String) -> String? {
   guard let stream = opendir(directory) else { return nil }
