@@ -1,22 +1,15 @@
 import Common
+import LinuxSystem
 
 /// Runs `operation`, and throws `deadlineExceeded` naming `what` once `limit` has passed, cancelling
 /// it. The operation must heed cancellation: this returns only when it has ended.
 func withDeadline<Result: Sendable>(
   _ limit: Duration, _ what: String, _ operation: @escaping @Sendable () async throws -> Result
 ) async throws -> Result {
-  try await withThrowingTaskGroup(of: Result?.self) { group in
-    group.addTask { try await operation() }
-    group.addTask {
-      try await Task.sleep(for: limit)
-      return nil
-    }
-    defer { group.cancelAll() }
-    guard let first = try await group.next(), let result = first else {
-      throw BulkheadError(.deadlineExceeded, "\(what) took longer than \(limit)")
-    }
-    return result
+  guard let result = try await within(limit, operation) else {
+    throw BulkheadError(.deadlineExceeded, "\(what) took longer than \(limit)")
   }
+  return result
 }
 
 /// Runs `operation` and returns when it has ended or, cancelling it, once `limit` has passed. The

@@ -118,7 +118,7 @@ private final class ScriptedMachine: VirtualMachine {
   func attach(_ share: MachineShare) async throws {}
   func destroy() async throws {}
   func waitUntilStopped() async -> MachineExit? { nil }
-  func status() async throws -> MachineStatus { throw BulkheadError(.unimplemented, "a script has no status") }
+  func status() async throws -> MachineStatus { throw BulkheadError(.notFound, "a script is no process") }
 }
 
 /// A guest's descriptor.

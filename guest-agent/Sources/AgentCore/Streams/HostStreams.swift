@@ -67,7 +67,9 @@ struct HostStreams: Sendable {
   private func forward(_ stream: AsyncDescriptor, to port: UInt16) async throws {
     let server: AsyncDescriptor
     do {
-      server = try await within(Self.connectTime) { try await PortForwarder(reactor: reactor).connect(port) }
+      let connected = try await within(Self.connectTime) { try await PortForwarder(reactor: reactor).connect(port) }
+      guard let connected else { throw SystemError("connect", ETIMEDOUT) }
+      server = connected
     } catch {
       let number = (error as? SystemError)?.number ?? ETIMEDOUT
       return try await answer(UInt8(clamping: number), stream)

@@ -1,4 +1,4 @@
-import GRPCCore
+import Glibc
 import LinuxSystem
 import Synchronization
 
@@ -27,7 +27,9 @@ final class OutputStreams: Sendable {
     guard isFirst else { return stream.close() }
     do {
       try await told()
-      try await within(Self.patience) { try await taken.wait() }
+      guard try await within(Self.patience, { try await taken.wait() }) != nil else {
+        throw SystemError("wait", ETIMEDOUT)
+      }
     } catch {
       // Whoever has taken it meanwhile owns it.
       if take(name) != nil { stream.close() }
