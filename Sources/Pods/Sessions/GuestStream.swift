@@ -39,13 +39,14 @@ struct GuestStream: Sendable {
     _ machine: any VirtualMachine, secret: String, for purpose: Purpose, called what: String, reactor: Reactor,
     within limit: Duration = .seconds(15)
   ) async throws {
+    let end = ContinuousClock.now + limit
     let dialed = try await machine.dial(port: Self.vsockPort, within: min(limit, .seconds(5)))
     let descriptor = try AsyncDescriptor(owning: dialed, reactor: reactor)
     self.descriptor = descriptor
     let greeting = [UInt8(clamping: secret.utf8.count)] + Array(secret.utf8) + purpose.bytes
     let answer: UInt8?
     do {
-      answer = try await withDeadline(limit, "connecting to \(what)") {
+      answer = try await withDeadline(max(end - .now, .zero), "connecting to \(what)") {
         try await Self.write(greeting, to: descriptor)
         return try await Self.read(descriptor, limit: 1)?.first
       }

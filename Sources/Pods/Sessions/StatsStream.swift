@@ -16,15 +16,16 @@ actor StatsStream {
   /// `open` gives a stream for `.stats` within the time that it is given.
   init(open: @escaping @Sendable (Duration) async throws -> GuestStream) { self.open = open }
 
-  /// `withDetails`: of the containers' processes, too. Callers at the same time get streams of their own. After a
-  /// failure, a cancelled task's too, the next question opens a stream of its own, so that it never gets the answer to
-  /// this one.
+  /// `withDetails`: of the containers' processes, too. `limit` is for all of it, a stream's opening too. Callers at the
+  /// same time get streams of their own. After a failure, a cancelled task's too, the next question opens a stream of
+  /// its own, so that it never gets the answer to this one.
   func ask(withDetails: Bool = false, within limit: Duration) async throws -> Bulkhead_Agent_V1_StatsResponse {
+    let end = ContinuousClock.now + limit
     let stream: GuestStream
     if let known = self.stream { stream = known } else { stream = try await open(limit) }
     self.stream = nil
     do {
-      let answer = try await withDeadline(limit, "reading the stats") {
+      let answer = try await withDeadline(max(end - .now, .zero), "reading the stats") {
         try await stream.write([withDetails ? 2 : 1])
         return try await Self.answer(stream)
       }
