@@ -36,9 +36,11 @@ enum Frames {
     return block
   }
 
-  static func request(_ stream: UInt32, method: String = "Unary", flags: UInt8 = endHeaders) -> [UInt8] {
+  static func request(
+    _ stream: UInt32, method: String = "Unary", authority: String = "a", flags: UInt8 = endHeaders
+  ) -> [UInt8] {
     let block = headerBlock([
-      (":method", "POST"), (":scheme", "http"), (":path", "/test.Echo/\(method)"), (":authority", "a"),
+      (":method", "POST"), (":scheme", "http"), (":path", "/test.Echo/\(method)"), (":authority", authority),
       ("te", "trailers"), ("content-type", "application/grpc"),
     ])
     return frame(Kind.headers, flags, stream, block)

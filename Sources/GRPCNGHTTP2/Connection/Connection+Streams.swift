@@ -53,6 +53,7 @@ extension Connection {
   }
 
   private func opened(_ request: [HeaderField], overflow: Bool, endStream: Bool, on id: Int32) {
+    guard overflow || request.isWellFormedRequest else { return refuse(id) }
     guard let opened = owner.open(request, overflow: overflow, on: id, of: self) else { return }
     let entry = add(opened.stream, id)
     if let timeout = opened.timeout {
@@ -60,6 +61,8 @@ extension Connection {
     }
     if endStream { opened.stream.receivedEnd() }
   }
+
+  private func refuse(_ id: Int32) { session?.reset(id, .protocolError) }
 }
 
 extension Connection: HTTP2SessionDelegate {
@@ -67,6 +70,7 @@ extension Connection: HTTP2SessionDelegate {
     if isRequest { return opened(fields, overflow: overflow, endStream: endStream, on: id) }
     guard let entry = entries[id] else { return }
     if overflow { return entry.stream.abandon(.headersTooLarge) }
+    if session?.role == .server, !endStream || !fields.areWellFormedTrailers { return refuse(id) }
     entry.stream.received(headers: fields, endStream: endStream)
     if endStream { finishEarly(entry, id) }
   }

@@ -18,6 +18,7 @@ public struct HTTP2Limits: Sendable {
 /// HTTP/2 error codes that the transport itself sends (RFC 9113, 7).
 enum HTTP2ErrorCode: UInt32 {
   case noError = 0x0
+  case protocolError = 0x1
   case internalError = 0x2
   case cancel = 0x8
 }

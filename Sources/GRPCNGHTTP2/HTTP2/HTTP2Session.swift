@@ -80,6 +80,8 @@ final class HTTP2Session {
     nghttp2_option_set_no_closed_streams(option, 1)
     nghttp2_option_set_max_outbound_ack(option, 256)
     nghttp2_option_set_max_reserved_remote_streams(option, 0)
+    // A server's connection checks what it gets itself: see RequestFields.
+    if role == .server { nghttp2_option_set_no_http_messaging(option, 1) }
     setCallbacks(callbacks)
     var session: OpaquePointer?
     let code =
