@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing to build, test and run Bulkhead: Debian packages, the users that libvirt
-# expects, a Python environment for the tests. Does nothing, in a second, where all is there.
+# expects, a Python environment and kubectl for the tests. Does nothing, in a second, where all is there.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
@@ -67,6 +67,19 @@ make_venv() {
   touch "$venv/.complete"
 }
 
+# Debian's kubectl is unpacked and not installed: its package can't stand beside that of anybody else's kubectl.
+unpack_kubectl() {
+  local tree=$cache/kubernetes-client
+  [ -x "$tree/usr/bin/kubectl" ] && return
+  mkdir -p "$cache"
+  # shellcheck disable=SC2016
+  "$root/scripts/step.sh" kubectl "Fetching Debian's kubectl for the tests" bash -ec \
+    'work=$(mktemp -d "$1.XXXXXX") && trap "rm -rf \"$work\"" EXIT && cd "$work"
+    apt-get download kubernetes-client || { apt-get update && apt-get download kubernetes-client; }
+    dpkg-deb -x ./*.deb tree && rm -rf "$1" && mv -T tree "$1"' \
+    - "$tree"
+}
+
 grep -q '^VERSION_CODENAME=bookworm' /etc/os-release ||
   printf 'note: made for and tested on Debian 12; package names may differ here\n' >&2
 mapfile -t missing < <(missing_packages)
@@ -77,3 +90,4 @@ if [ ${#missing[@]} -gt 0 ]; then install_packages "${missing[@]}"; fi
 make_users
 check_swift
 make_venv
+unpack_kubectl
