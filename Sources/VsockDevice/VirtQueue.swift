@@ -209,14 +209,22 @@ struct VirtQueue {
     if !features.contains(.eventIndex) { used.store16(1, at: 0) }
   }
 
-  /// Whether the guest wants to be told of what was completed since this was last asked.
-  mutating func announcementDue() -> Bool {
+  /// Whether the guest wants to be told of what was completed since it last was. `patience`: completed chains that it
+  /// need not hear of before there are more.
+  mutating func announcementDue(patience: UInt16 = 0) -> Bool {
     let previous = announced
-    guard position != previous else { return false }
-    announced = position
+    let since = position &- previous
+    guard since != 0 else { return false }
     cvhost_fence()
-    guard features.contains(.eventIndex) else { return available.load16(at: 0) & 1 == 0 }
-    let event = available.load16(at: 4 + 2 * Int(size))
-    return position &- event &- 1 < position &- previous
+    guard features.contains(.eventIndex) else {
+      guard since > patience else { return false }
+      announced = position
+      return available.load16(at: 0) & 1 == 0
+    }
+    let unseen = position &- available.load16(at: 4 + 2 * Int(size))
+    let isWanted = unseen &- 1 < since
+    guard !isWanted || unseen > patience else { return false }
+    announced = position
+    return isWanted
   }
 }

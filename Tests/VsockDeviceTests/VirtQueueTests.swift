@@ -221,6 +221,30 @@ private final class TestRing {
     }
   }
 
+  @Test func aPatientRingTellsOfSeveralAtOnce() throws {
+    for features in [Features(), .eventIndex] {
+      let ring = TestRing()
+      var queue = try ring.queue(.fromGuest, features)
+      ring.descriptor(0, at: 0x12000, 64)
+      func told(of count: Int) throws -> [Bool] {
+        try (0..<count).map { _ in
+          ring.publish(0)
+          queue.complete(try #require(try queue.next(in: ring.memory)), written: 0)
+          return queue.announcementDue(patience: 2)
+        }
+      }
+      #expect(try told(of: 3) == [false, false, true])
+      let event = ring.base + 0x404 + 2 * TestRing.size
+      event.storeBytes(of: 3, as: UInt16.self)
+      #expect(try told(of: 2) == [false, false])
+      // It has looked by itself meanwhile and waits for the sixth: those that it saw don't count.
+      event.storeBytes(of: 5, as: UInt16.self)
+      #expect(try told(of: 1) == [!features.contains(.eventIndex)])
+      let rest = try told(of: 3)
+      #expect(rest == (features.contains(.eventIndex) ? [false, true, false] : [false, false, true]))
+    }
+  }
+
   @Test func askingForAKickSeesWhatCameMeanwhile() throws {
     for features in [Features(), .eventIndex] {
       let ring = TestRing()

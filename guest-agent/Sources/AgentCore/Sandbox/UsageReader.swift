@@ -9,57 +9,72 @@ import LinuxSystem
 struct UsageReader {
   private var buffer = [UInt8](repeating: 0, count: 8 << 10)
   private var diskNames: [UInt64: String] = [:]
-  private var files: [String: CgroupFiles] = [:]
-  private var trace: [UInt8] = []
+  private var known: [String: CgroupRecord] = [:]
 
   /// What a container can't make endless: devices, lines of cgroup.procs.
   private static let mostDisks = 64
   private static let mostCgroups = 1024
 
   /// Files of a cgroup that don't read the same when anything in it or below has run, waited for a resource, or gained
-  /// or lost memory: what else is read of it and its children can't have changed without that, but for limits.
+  /// or lost memory: what else is read of it can't have changed without that, but for limits.
   private static let telltale: [CgroupFiles.Name] = [
     .cpu, .memory, .threads, .cpuPressure, .memoryPressure, .ioPressure, .disks,
   ]
 
-  /// Whether what was read of the cgroup and its children after the last call still holds.
-  mutating func isUnchanged(_ cgroup: Cgroup) -> Bool {
-    let files = known(cgroup)
-    var now: [UInt8] = []
-    for name in Self.telltale { now += buffer[..<files.read(name, &buffer)] }
-    defer { trace = now }
-    return now == trace && !now.isEmpty
+  /// Reads those files. False if all of them read as they did before, so that the last `usage` still holds.
+  /// The cgroup's parent, where it was read just before, spares reading what is nothing for all of its children together.
+  mutating func hasChanged(_ cgroup: Cgroup, in parent: Bulkhead_Agent_V1_CgroupStats? = nil) -> Bool {
+    let record = record(cgroup)
+    var hasChanged = record.isForgotten
+    record.isForgotten = false
+    for name in Self.telltale {
+      let count = Self.isNothing(name, parent) ? 0 : record.files.read(name, &buffer)
+      let isSame = record.texts[name].map { $0.count == count && memcmp($0, buffer, count) == 0 } ?? false
+      if isSame { continue }
+      record.texts[name] = Array(buffer[..<count])
+      hasChanged = true
+    }
+    return hasChanged
   }
 
-  /// For when a limit has changed: the next `isUnchanged` says no.
-  mutating func forget() { trace = [] }
+  private static func isNothing(_ name: CgroupFiles.Name, _ parent: Bulkhead_Agent_V1_CgroupStats?) -> Bool {
+    guard let parent else { return false }
+    return switch name {
+    case .memoryPressure: parent.memoryPressure.some.totalMicroseconds == 0
+    case .ioPressure: parent.ioPressure.some.totalMicroseconds == 0
+    case .disks: parent.disks.isEmpty
+    default: false
+    }
+  }
 
-  /// Nil if there is no such cgroup. Its parent, where it was read just before, spares reading what is nothing
-  /// for all of the parent's children together.
+  /// For when a limit has changed: everything has then.
+  mutating func forget() { for record in known.values { record.isForgotten = true } }
+
+  /// What `hasChanged` has just looked at, and the rest. Nil if there is no such cgroup.
   mutating func usage(
     _ cgroup: Cgroup, in parent: Bulkhead_Agent_V1_CgroupStats? = nil
   ) -> Bulkhead_Agent_V1_CgroupStats? {
-    let files = known(cgroup)
+    let record = record(cgroup)
     var stats = Bulkhead_Agent_V1_CgroupStats()
-    guard readCPU(files, &stats) else { return nil }
-    readMemory(files, &stats)
-    if parent?.swapBytes != 0 { stats.swapBytes = read(.swap, files).number }
-    if parent.map({ $0.memoryLimitHits > 0 || $0.oomKills > 0 }) ?? true { readMemoryEvents(files, &stats) }
-    stats.threads = read(.threads, files).number
-    stats.threadsLimit = read(.threadsLimit, files).number
-    stats.cpuPressure = pressure(.cpuPressure, files)
-    if parent?.memoryPressure.some.totalMicroseconds != 0 { stats.memoryPressure = pressure(.memoryPressure, files) }
-    if parent?.ioPressure.some.totalMicroseconds != 0 { stats.ioPressure = pressure(.ioPressure, files) }
-    if parent?.disks.isEmpty != true { stats.disks = disks(files) }
+    guard setCPU(record.text(.cpu), &stats) else { return nil }
+    readMemory(record, &stats)
+    if parent?.swapBytes != 0 { stats.swapBytes = read(.swap, record).number }
+    if parent.map({ $0.memoryLimitHits > 0 || $0.oomKills > 0 }) ?? true { readMemoryEvents(record, &stats) }
+    stats.threads = record.text(.threads).number
+    stats.threadsLimit = read(.threadsLimit, record).number
+    stats.cpuPressure = Self.pressure(record.text(.cpuPressure))
+    stats.memoryPressure = Self.pressure(record.text(.memoryPressure))
+    stats.ioPressure = Self.pressure(record.text(.ioPressure))
+    stats.disks = disks(record.text(.disks))
     return stats
   }
 
   /// How many cgroups there are below.
   mutating func descendants(_ cgroup: Cgroup) -> UInt64 {
-    read(.descendants, known(cgroup)).values([Array("nr_descendants".utf8)])[0]
+    read(.descendants, record(cgroup)).values([Array("nr_descendants".utf8)])[0]
   }
 
-  mutating func processes(_ cgroup: Cgroup) -> UInt64 { UInt64(known(cgroup).lines(.processes, &buffer)) }
+  mutating func processes(_ cgroup: Cgroup) -> UInt64 { UInt64(record(cgroup).files.lines(.processes, &buffer)) }
 
   /// Those of the cgroups below: a further process of a container has a cgroup of its own.
   mutating func processesBelow(_ cgroup: Cgroup) -> UInt64 {
@@ -77,23 +92,22 @@ struct UsageReader {
     return count
   }
 
-  private mutating func known(_ cgroup: Cgroup) -> CgroupFiles {
-    if let known = files[cgroup.path] { return known }
-    let new = CgroupFiles(cgroup)
-    files[cgroup.path] = new
+  private mutating func record(_ cgroup: Cgroup) -> CgroupRecord {
+    if let record = known[cgroup.path] { return record }
+    let new = CgroupRecord(cgroup)
+    known[cgroup.path] = new
     return new
   }
 
-  /// Closes the files of all other cgroups.
-  mutating func keepOpen(_ paths: Set<String>) { files = files.filter { paths.contains($0.key) } }
+  /// Forgets all other cgroups.
+  mutating func keep(_ paths: Set<String>) { known = known.filter { paths.contains($0.key) } }
 
   private static let cpuKeys = [
     "usage_usec", "user_usec", "system_usec", "nr_periods", "nr_throttled", "throttled_usec",
   ].map { Array($0.utf8) }
 
   /// False if there is nothing to read: that file is in every cgroup.
-  private mutating func readCPU(_ files: CgroupFiles, _ stats: inout Bulkhead_Agent_V1_CgroupStats) -> Bool {
-    let text = read(.cpu, files)
+  private func setCPU(_ text: KernelText, _ stats: inout Bulkhead_Agent_V1_CgroupStats) -> Bool {
     if text.isEmpty { return false }
     let cpu = text.values(Self.cpuKeys)
     stats.cpuMicroseconds = cpu[0]
@@ -110,11 +124,11 @@ struct UsageReader {
   ].map { Array($0.utf8) }
   private static let eventKeys = ["max", "oom_kill"].map { Array($0.utf8) }
 
-  private mutating func readMemory(_ files: CgroupFiles, _ stats: inout Bulkhead_Agent_V1_CgroupStats) {
-    stats.memoryBytes = read(.memory, files).number
-    stats.memoryPeakBytes = read(.memoryPeak, files).number
-    stats.memoryLimitBytes = read(.memoryLimit, files).number
-    let memory = read(.memoryParts, files).values(Self.memoryKeys)
+  private mutating func readMemory(_ record: CgroupRecord, _ stats: inout Bulkhead_Agent_V1_CgroupStats) {
+    stats.memoryBytes = record.text(.memory).number
+    stats.memoryPeakBytes = read(.memoryPeak, record).number
+    stats.memoryLimitBytes = read(.memoryLimit, record).number
+    let memory = read(.memoryParts, record).values(Self.memoryKeys)
     stats.memoryAnonymousBytes = memory[0]
     stats.memoryFileBytes = memory[1]
     stats.memoryInactiveFileBytes = memory[2]
@@ -125,15 +139,15 @@ struct UsageReader {
     stats.majorPageFaults = memory[7]
   }
 
-  private mutating func readMemoryEvents(_ files: CgroupFiles, _ stats: inout Bulkhead_Agent_V1_CgroupStats) {
-    let events = read(.memoryEvents, files).values(Self.eventKeys)
+  private mutating func readMemoryEvents(_ record: CgroupRecord, _ stats: inout Bulkhead_Agent_V1_CgroupStats) {
+    let events = read(.memoryEvents, record).values(Self.eventKeys)
     stats.memoryLimitHits = events[0]
     stats.oomKills = events[1]
   }
 
-  private mutating func pressure(_ file: CgroupFiles.Name, _ files: CgroupFiles) -> Bulkhead_Agent_V1_Pressure {
+  private static func pressure(_ text: KernelText) -> Bulkhead_Agent_V1_Pressure {
     var pressure = Bulkhead_Agent_V1_Pressure()
-    for line in read(file, files).pressure {
+    for line in text.pressure {
       var message = Bulkhead_Agent_V1_PressureLine()
       message.average10S = UInt32(clamping: line.values[0])
       message.average60S = UInt32(clamping: line.values[1])
@@ -144,8 +158,8 @@ struct UsageReader {
     return pressure
   }
 
-  private mutating func disks(_ files: CgroupFiles) -> [Bulkhead_Agent_V1_DiskStats] {
-    read(.disks, files).lines.prefix(Self.mostDisks).compactMap { words in
+  private mutating func disks(_ text: KernelText) -> [Bulkhead_Agent_V1_DiskStats] {
+    text.lines.prefix(Self.mostDisks).compactMap { words in
       guard words.count > 2 else { return nil }
       var disk = Bulkhead_Agent_V1_DiskStats()
       disk.major = UInt32(clamping: KernelText.decimal(words[0]))
@@ -172,9 +186,9 @@ struct UsageReader {
 
   private var characters = [CChar](repeating: 0, count: 256)
 
-  private mutating func read(_ name: CgroupFiles.Name, _ files: CgroupFiles) -> KernelText {
-    let count = files.read(name, &buffer)
-    return KernelText(Array(buffer.prefix(count)))
+  private mutating func read(_ name: CgroupFiles.Name, _ record: CgroupRecord) -> KernelText {
+    let count = record.files.read(name, &buffer)
+    return KernelText(Array(buffer[..<count]))
   }
 
   /// Memory of a cgroup that the kernel could not take back without killing.
@@ -184,4 +198,16 @@ struct UsageReader {
     let caches = (try? cgroup.read("memory.stat")).map { KernelText($0).values(keys) } ?? []
     return caches.reduce(current) { $0 > $1 ? $0 - $1 : 0 }
   }
+}
+
+/// What is kept of a cgroup between two readings.
+private final class CgroupRecord {
+  let files: CgroupFiles
+  /// Of the telltale files.
+  var texts: [CgroupFiles.Name: [UInt8]] = [:]
+  var isForgotten = false
+
+  init(_ cgroup: Cgroup) { files = CgroupFiles(cgroup) }
+
+  func text(_ name: CgroupFiles.Name) -> KernelText { KernelText(texts[name] ?? []) }
 }

@@ -25,7 +25,7 @@ struct StatsServer: Sendable {
   }
 
   private func answer(_ descriptor: Int32, withDetails: Bool) throws {
-    let message: [UInt8] = try pod.stats(withDetails: withDetails).serializedBytes()
+    let message = try pod.stats(withDetails: withDetails)
     let answer = withUnsafeBytes(of: UInt32(message.count).bigEndian) { Array($0) } + message
     var rest = answer[...]
     while !rest.isEmpty {

@@ -18,18 +18,26 @@ struct KernelText {
   /// The values of lines "key value", in the order of `keys`; 0 for those that are not there.
   func values(_ keys: [[UInt8]]) -> [UInt64] {
     var values = [UInt64](repeating: 0, count: keys.count)
-    var start = 0
-    while start < bytes.count {
-      var space = start
-      while space < bytes.count, bytes[space] != UInt8(ascii: " ") { space += 1 }
-      var end = space
-      while end < bytes.count, bytes[end] != UInt8(ascii: "\n") { end += 1 }
-      for index in keys.indices where keys[index].count == space - start {
-        if keys[index].elementsEqual(bytes[start..<space]) { values[index] = Self.decimal(bytes[space..<end]) }
+    bytes.withUnsafeBufferPointer { text in
+      var start = 0
+      while start < text.count {
+        var space = start
+        while space < text.count, text[space] != UInt8(ascii: " ") { space += 1 }
+        let key = UnsafeBufferPointer(rebasing: text[start..<space])
+        var end = space
+        while end < text.count, text[end] != UInt8(ascii: "\n") { end += 1 }
+        for index in keys.indices where keys[index].count == key.count && Self.same(keys[index], key) {
+          values[index] = Self.decimal(UnsafeBufferPointer(rebasing: text[space..<end]))
+        }
+        start = end + 1
       }
-      start = end + 1
     }
     return values
+  }
+
+  private static func same(_ key: [UInt8], _ text: UnsafeBufferPointer<UInt8>) -> Bool {
+    guard let base = text.baseAddress else { return key.isEmpty }
+    return memcmp(key, base, text.count) == 0
   }
 
   /// The words of each line.
