@@ -36,6 +36,7 @@ enum Boot {
     // Nothing below this process can be chosen before it when memory runs out.
     attempt { try writeFile("/proc/self/oom_score_adj", Array("-1000".utf8)) }
     attempt { try raiseLimits() }
+    attempt { try bufferWrites() }
   }
 
   /// The cgroup of all containers. What the agent needs to live stays outside: memory, and process numbers
@@ -73,6 +74,14 @@ enum Boot {
   private static func raiseLimits() throws {
     try systemCall("setrlimit") { guest_set_limit(UInt32(RLIMIT_NOFILE.rawValue), 1 << 20, 1 << 20) }
     try systemCall("setrlimit") { guest_set_limit(UInt32(__RLIMIT_NPROC.rawValue), .max, .max) }
+  }
+
+  /// Twice the kernel's percentages of memory that files may have in it unwritten (its vm.rst). A guest is so small that
+  /// one file of some megabytes reaches them, and its writer waits for a disk that, as scratch, outlives nothing. What
+  /// is older than 30 seconds is written as ever.
+  private static func bufferWrites() throws {
+    try writeFile("/proc/sys/vm/dirty_background_ratio", Array("20".utf8))
+    try writeFile("/proc/sys/vm/dirty_ratio", Array("40".utf8))
   }
 
   static func attempt(_ body: () throws -> Void) {
