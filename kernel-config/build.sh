@@ -1,8 +1,10 @@
 #!/bin/bash
 # Builds the guest's kernel: Debian's linux-source-6.1, allnoconfig and the fragments beside this
-# script, as a stripped uncompressed ELF with a PVH entry, which QEMU starts without a boot loader.
+# script, as a stripped uncompressed ELF with a PVH entry, which QEMU starts without a boot loader. And
+# the few modules of 70-node.config, which only a node of the tests has.
 #
-#   kernel-config/build.sh            build/guest/vmlinux, from the cache where its inputs are known
+#   kernel-config/build.sh            build/guest/vmlinux and build/modules, from the cache where their
+#                                     inputs are known
 #   kernel-config/build.sh --config   only make and check the configuration, and print its path
 #
 # BULKHEAD_BUILD_DIR  where build/ is               (default: build in the checkout)
@@ -14,6 +16,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 build=${BULKHEAD_BUILD_DIR:-$(dirname "$here")/build}
 cache=${BULKHEAD_CACHE:-/var/cache/bulkhead}/kernel
 source=/usr/src/linux-source-6.1.tar.xz
+# In the order in which they are loaded.
+modules=(vhost_iotlb.ko vhost.ko vhost_vsock.ko)
 
 die() { echo "kernel: $*" >&2; exit 1; }
 say() { echo "kernel: $*"; }
@@ -60,12 +64,12 @@ check_configuration() {
   [[ ${#lost[@]} = 0 ]] || die "not as asked in the configuration:$(printf '\n  %s' "${lost[@]}")"
 }
 
-# Builds vmlinux, with a line of progress every few seconds.
+# Builds vmlinux and the modules, with a line of progress every few seconds.
 compile() {
   local started=$SECONDS total count pid
   nice make -C "$work/linux-source-6.1" O="$work/obj" -j"$(nproc)" \
     KBUILD_BUILD_USER=bulkhead KBUILD_BUILD_HOST=bulkhead KBUILD_BUILD_TIMESTAMP='1970-01-01' \
-    vmlinux >"$work/build.log" 2>&1 &
+    vmlinux modules >"$work/build.log" 2>&1 &
   pid=$!
   trap 'kill $pid 2>/dev/null' INT TERM
   while kill -0 $pid 2>/dev/null; do
@@ -85,10 +89,17 @@ place() {
   mv -f "$2.new.$$" "$2"
 }
 
+# From the cache into build/. vmlinux came there last, so the modules are there where it is.
+place_cached() {
+  local module
+  for module in "${modules[@]}"; do place "$cache/$key/$module" "$build/modules/$module"; done
+  place "$cache/$key/vmlinux" "$build/guest/vmlinux"
+}
+
 check_tools
 key=$(input_hash)
 if [[ ${1:-} != --config && -f $cache/$key/vmlinux ]]; then
-  place "$cache/$key/vmlinux" "$build/guest/vmlinux"
+  place_cached
   say "$build/guest/vmlinux (cached)"
   exit 0
 fi
@@ -108,7 +119,11 @@ fi
 compile
 strip -o "$work/vmlinux" "$work/obj/vmlinux"
 readelf -n "$work/vmlinux" 2>/dev/null | grep -q Xen || die "vmlinux has no PVH entry note"
-place "$work/vmlinux" "$cache/$key/vmlinux"
+for module in "${modules[@]}"; do
+  strip --strip-debug -o "$work/$module" "$work/obj/drivers/vhost/$module"
+  place "$work/$module" "$cache/$key/$module"
+done
 place "$work/obj/.config" "$cache/$key/config"
-place "$work/vmlinux" "$build/guest/vmlinux"
+place "$work/vmlinux" "$cache/$key/vmlinux"
+place_cached
 say "$build/guest/vmlinux, $(stat -c %s "$build/guest/vmlinux") bytes"

@@ -81,10 +81,12 @@ final class AgentConnection: Sendable {
 }
 
 extension AgentConnection {
-  /// Waits until the agent answers, trying again until `limit`: the guest is still booting.
+  /// Waits until the agent answers, trying again until `limit`: the guest is still booting. The longer it
+  /// takes, the longer the pauses: each attempt is an interrupt and an answer to a guest that is slow already.
   func waitUntilServing(limit: Duration) async throws -> Bulkhead_Agent_V1_HealthResponse {
     let clock = ContinuousClock()
-    let end = clock.now + limit
+    let start = clock.now
+    let end = start + limit
     while true {
       do {
         let left = end - clock.now
@@ -94,7 +96,7 @@ extension AgentConnection {
           try await $0.health(request: $1, options: $2)
         }
       } catch let error as BulkheadError where error.code == .unavailable && clock.now < end {
-        try await Task.sleep(for: .milliseconds(5))
+        try await Task.sleep(for: max(.milliseconds(5), (clock.now - start) / 128))
       }
     }
   }

@@ -53,6 +53,15 @@ def images(registry, layout):
     )
 
 
+@pytest.fixture(scope="session")
+def tool(tmp_path_factory):
+    """The test images' `net`, for this machine."""
+    path = tmp_path_factory.mktemp("tool") / "net"
+    source = proto.ROOT / "images" / "test" / "net.c"
+    subprocess.run(["gcc", "-static", "-O2", "-o", path, source], check=True, capture_output=True)
+    return str(path)
+
+
 @pytest.fixture
 def crafted():
     registry = CraftedRegistry()

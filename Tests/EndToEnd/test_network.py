@@ -16,7 +16,6 @@ from harness import cni
 from harness.errors import fails
 from harness.netns import Namespace
 from harness.node import Node
-from harness.proto import ROOT
 from harness.wait import until
 
 PORT = 7000
@@ -89,15 +88,6 @@ def world(cri, operator, layout, tmp_path_factory):
     finally:
         inside.close()
         outside.close()
-
-
-@pytest.fixture(scope="module")
-def tool(tmp_path_factory):
-    """The test images' `net`, for this machine."""
-    path = tmp_path_factory.mktemp("tool") / "net"
-    source = ROOT / "images" / "test" / "net.c"
-    subprocess.run(["gcc", "-static", "-O2", "-o", path, source], check=True, capture_output=True)
-    return str(path)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,170 @@
+"""What the node VM shows of a pod: test_node_vm.py boots it, and there pytest runs this file. A pod on the
+kernel's vhost-vsock, in a cgroup v2, with an ipvlan interface.
+
+A pod in here is emulated twice, so there is one.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from harness import cni
+from harness.netns import Namespace
+from harness.node import Node
+
+IMAGE = "localhost/test/plain:1"
+SHARED = Path(os.environ["NODE_SHARED"])
+PORT = 7000
+MIB = 1 << 20
+# In the node's own seconds, of which a real one has an eighth.
+PATIENCE = 120
+CGROUPS = Path("/sys/fs/cgroup")
+# What a kubelet names a pod's cgroup, and makes before the pod.
+PARENT = "/kubepods/burstable/pod8c3a1f5e"
+SUBNET = "10.77.0.0/24"
+GATEWAY = "10.77.0.1"
+
+
+@pytest.fixture(scope="session")
+def beyond():
+    """A machine beyond the node's network card, with a server."""
+    namespace = Namespace("beyond")
+    namespace.ip("link", "add", "uplink", "type", "veth", "peer", "name", "uplink", "netns", "1")
+    namespace.ip("address", "add", f"{GATEWAY}/24", "dev", "uplink")
+    namespace.ip("link", "set", "uplink", "up")
+    subprocess.run(["ip", "link", "set", "uplink", "up"], check=True)
+    server = subprocess.Popen(["nsenter", f"--net={namespace.path}", SHARED / "net", "serve", str(PORT)])
+    yield namespace
+    server.kill()
+    server.wait()
+    namespace.close()
+
+
+@pytest.fixture(scope="session")
+def parent():
+    """The pod's cgroup as the kubelet makes it: controllers on above it, limits in it."""
+    path = CGROUPS
+    for part in PARENT.strip("/").split("/"):
+        (path / "cgroup.subtree_control").write_text("+cpu +memory +pids")
+        path /= part
+        path.mkdir()
+    (path / "memory.max").write_text(str(1024 * MIB))
+    (path / "cpu.weight").write_text("50")
+    return path
+
+
+@pytest.fixture(scope="session")
+def node(cri, operator, beyond):
+    node = Node(cri, operator, boot_timeout=PATIENCE, network=dict(required=True))
+    network = {"type": "ipvlan", "master": "uplink", "mode": "l2", "ipam": cni.address_management(node, SUBNET)}
+    cni.configure(node, network)
+    node.start()
+    node.cri.deadline = PATIENCE
+    node.ctl("image", "import", str(SHARED / "image.tar"), check=True)
+    yield node
+    left = node.close()
+    assert not left, f"left after the daemon: {left}"
+
+
+@pytest.fixture(scope="session")
+def pod(node, parent):
+    return node.run_pod("inside", linux=dict(cgroup_parent=PARENT))
+
+
+@pytest.fixture(scope="session")
+def sleeper(pod):
+    return pod.run(IMAGE, "/bin/sh", "-c", "echo started; exec sleep 100000", name="sleeper")
+
+
+def command_lines() -> dict[int, list[str]]:
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                found[int(entry.name)] = (entry / "cmdline").read_bytes().decode().split("\0")
+            except OSError:
+                continue
+    return found
+
+
+def qemu(pod) -> SimpleNamespace:
+    machine = pod.node.inspect(pod.id).vm
+    return SimpleNamespace(pid=machine.qemu_pid, arguments=command_lines()[machine.qemu_pid])
+
+
+def test_the_pod_runs_on_the_kernels_vsock(pod):
+    assert any(word.startswith('{"driver":"vhost-vsock-pci"') for word in qemu(pod).arguments), qemu(pod).arguments
+    assert pod.node.inspect(pod.id).vm.vsock_pid == 0
+    assert not [line for line in command_lines().values() if line[0].endswith("bulkhead-vsock")]
+
+
+def test_output_and_exec_come_over_it(pod, sleeper):
+    assert sleeper.wait_output("started", 120) == "started\n"
+    assert sleeper.sh("uname -r; echo done >&2") == os.uname().release + "\n"
+    assert "over the stream\n" == pod.node.ctl("exec", sleeper.id, "--", "echo", "over the stream", check=True).stdout
+
+
+def test_a_guest_finds_nothing_of_ours_that_listens(pod, sleeper):
+    listening = subprocess.run(["ss", "--vsock", "--listening", "--no-header"], capture_output=True, text=True, check=True)
+    assert listening.stdout == ""
+
+
+def test_the_next_daemon_finds_it_again(pod, sleeper):
+    pod.node.restart()
+    pod.node.cri.deadline = PATIENCE
+    assert pod.ready() and sleeper.running()
+    assert sleeper.sh("echo still there") == "still there\n"
+
+
+def test_its_processes_are_in_the_pods_cgroup(pod, parent, sleeper):
+    place = f"{PARENT}/bulkhead-{pod.id}"
+    assert Path(f"/proc/{qemu(pod).pid}/cgroup").read_text() == f"0::{place}\n"
+    assert str(qemu(pod).pid) in (CGROUPS / place.strip("/") / "cgroup.procs").read_text().split()
+    # The daemon is not.
+    assert Path(f"/proc/{pod.node.process.pid}/cgroup").read_text() == "0::/\n"
+
+
+def test_what_the_guest_uses_counts_there(pod, parent, sleeper):
+    before = int((parent / "memory.current").read_text())
+    sleeper.sh("dd if=/dev/zero of=/dev/shm/block bs=1M count=48 2>/dev/null")
+    assert int((parent / "memory.current").read_text()) - before > 40 * MIB
+    assert int((parent / "cpu.stat").read_text().split()[1]) > 1_000_000
+
+
+def test_the_interface_is_an_ipvlan_of_the_nodes_card(pod, sleeper):
+    kind = subprocess.run(
+        ["nsenter", f"--net={pod.node.base}/run/netns/{pod.id}", "ip", "-details", "link", "show", "eth0"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert "ipvlan  mode l2" in kind
+    address = pod.status().network.ip
+    assert address.startswith("10.77.0.") and address != GATEWAY
+    card = Path("/sys/class/net/uplink/address").read_text().strip()
+    shown = sleeper.sh("cat /sys/class/net/eth0/address; ip -4 -o address show dev eth0")
+    assert shown.split()[0] == card and f"inet {address}/24" in shown
+
+
+def test_the_pod_reaches_another_machine_over_it(pod, sleeper):
+    address = pod.status().network.ip
+    answer = sleeper.sh(f"net echo {GATEWAY} {PORT} there")
+    assert address in answer and "there" in answer
+
+
+def test_another_machine_reaches_the_pod(pod, beyond, sleeper):
+    server = pod.run(IMAGE, "/bin/net", "serve", str(PORT))
+    server.wait_output("serving", 120)
+    answer = beyond.run(str(SHARED / "net"), "echo", pod.status().network.ip, str(PORT), "and back")
+    assert GATEWAY in answer and "and back" in answer
+
+
+def test_nothing_is_left_of_it(pod, parent):
+    pid = qemu(pod).pid
+    pod.remove()
+    assert not Path(f"/proc/{pid}").exists()
+    assert parent.exists() and not [child for child in parent.iterdir() if child.is_dir()]
+    assert (parent / "cgroup.procs").read_text() == ""
+    assert not cni.reserved(pod.node)
+    assert not list((pod.node.base / "run" / "netns").iterdir())
