@@ -31,7 +31,7 @@ actor Pod {
   var inheritedDisks: Set<String> = []
   /// The call for stats that is under way, and what came of those before.
   /// By whether they ask for details.
-  var questions: [Bool: Task<PodUsage?, Never>] = [:]
+  var questions: [Bool: UsageQuestion] = [:]
   var history = UsageHistory()
   let operations = OperationQueue()
   /// Volumes are made and released one at a time (Pod+Volumes.swift).
@@ -273,6 +273,7 @@ actor Pod {
 
   private func powerOff(_ running: Running, containersKilled why: String) async throws {
     running.watcher.cancel()
+    giveUpQuestions()
     await endContainers(running.agent)
     record.state = .stopped
     life = .stopped
@@ -306,6 +307,7 @@ actor Pod {
     life = .stopped
     publish(record)
     logger.error("the pod's virtual machine stopped", metadata: ["why": "\(exit.explanation)"])
+    giveUpQuestions()
     for container in containers.values { await container.machineGone(record.reason) }
     await running.agent.close()
     do {

@@ -4,7 +4,7 @@ import Common
 struct UsageHistory {
   /// As the guest answered last.
   private(set) var last: PodUsage?
-  /// How long the guest gets for the next answer. One that let us wait gets little until it answers again.
+  /// How long the guest gets for the next answer. One that let us wait gets little until it answers in time again.
   private(set) var patience = Self.long
 
   private static let long = Duration.seconds(1)
@@ -21,10 +21,10 @@ struct UsageHistory {
   private var total: Sample?
   private var containers: [ContainerID: Sample] = [:]
 
-  /// Takes an answer, and gives it back with its rates.
-  mutating func add(_ usage: PodUsage, at time: ContinuousClock.Instant) -> PodUsage {
+  /// Takes an answer that the guest needed `duration` for, and gives it back with its rates.
+  mutating func add(_ usage: PodUsage, at time: ContinuousClock.Instant, after duration: Duration = .zero) -> PodUsage {
     var usage = usage
-    patience = Self.long
+    patience = duration <= Self.long ? Self.long : Self.short
     total = next(total, &usage.total, time)
     var samples: [ContainerID: Sample] = [:]
     for (id, var container) in usage.containers {

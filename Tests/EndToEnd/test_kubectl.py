@@ -152,16 +152,23 @@ def test_attach(kubectl, api, pod, images):
     words = [pod.config.metadata.name, "-c", container.config.metadata.name]
     watcher, process = kubectl.popen("attach", *words), kubectl.popen("attach", "-i", *words)
     with watcher, process:
-        process.stdin.write(b"one\n")
-        process.stdin.flush()
-        assert process.stdout.readline() == b"got one\n"
+        watched = []
+        reader = threading.Thread(target=lambda: watched.extend(iter(watcher.stdout.readline, b"")))
+        reader.start()
+
+        def attached():
+            process.stdin.write(b"one\n")
+            process.stdin.flush()
+            return watched
+
+        until(attached, "who only watches sees something", every=0.3)
         output, errors = process.communicate(b"two\n", timeout=30)
-        assert output == b"got two\neof\n"
+        assert output.startswith(b"got one\n") and output.endswith(b"got one\ngot two\neof\n")
         assert b"heard one\nheard two\n" in errors
-        watched, _ = watcher.communicate(timeout=30)
-        assert watched.endswith(b"got two\neof\n")
+        reader.join(30)
+        assert watched[-3:] == [b"got one\n", b"got two\n", b"eof\n"]
     assert container.wait().exit_code == 4
-    assert container.output() == "got one\ngot two\neof\n"
+    assert container.output() == output.decode()
     api.hide(container)
     container.remove()
 

@@ -43,7 +43,10 @@ import Testing
     #expect(history.patience == .seconds(1))
     history.didNotAnswer()
     #expect(history.patience < .seconds(1))
-    _ = history.add(usage(answer(cpuMicroseconds: 1)), at: .now)
+    _ = history.add(usage(answer(cpuMicroseconds: 1)), at: .now, after: .seconds(3))
+    #expect(history.last?.total.cpuNanoseconds == 1000, "late, it counts all the same")
+    #expect(history.patience < .seconds(1))
+    _ = history.add(usage(answer(cpuMicroseconds: 1)), at: .now, after: .milliseconds(3))
     #expect(history.patience == .seconds(1))
   }
 
