@@ -131,7 +131,7 @@ def throughput(stack: ExitStack, node: Node, inside: Namespace, tool: str, where
     figures = {}
     for way, name in (("receive", "pod to host"), ("send", "host to pod")):
         speeds = {"pod": [], "bare": []}
-        for number in range(6):
+        for number in range(12):
             for place, (namespace, address) in places.items():
                 speed = namespace.run(tool, way, address, str(PORT), str(TRANSFER)).split()[0]
                 if number > 0:

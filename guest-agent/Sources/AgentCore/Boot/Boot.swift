@@ -52,13 +52,12 @@ enum Boot {
     try pause.create()
     try pod.create()
     try pod.enableControllers()
-    let controllers = try pod.read("cgroup.controllers").split(whereSeparator: \.isWhitespace)
-    if controllers.contains("memory") {
+    let controllers = KernelText(try pod.read("cgroup.controllers")).lines.first ?? []
+    if controllers.contains(where: { $0.elementsEqual("memory".utf8) }) {
       try pod.write("memory.max", "\(try memoryForContainers())")
     }
-    if controllers.contains("pids") {
-      let text = String(decoding: try readFile("/proc/sys/kernel/pid_max", limit: 32), as: UTF8.self)
-      let most = UInt64(text.prefix { $0.isNumber }) ?? 32768
+    if controllers.contains(where: { $0.elementsEqual("pids".utf8) }) {
+      let most = KernelText(try readFile("/proc/sys/kernel/pid_max", limit: 32)).number
       try pod.write("pids.max", "\(most / 10 * 9)")
     }
   }
@@ -105,13 +104,8 @@ struct GuestMemory {
   var available: UInt64 = 0
 
   static func read() throws -> GuestMemory {
-    var memory = GuestMemory()
-    for line in String(decoding: try readFile("/proc/meminfo", limit: 512), as: UTF8.self).split(separator: "\n") {
-      let fields = line.split(whereSeparator: \.isWhitespace)
-      guard fields.count == 3, let kilobytes = UInt64(fields[1]) else { continue }
-      if fields[0] == "MemTotal:" { memory.total = kilobytes << 10 }
-      if fields[0] == "MemAvailable:" { memory.available = kilobytes << 10 }
-    }
-    return memory
+    let keys = ["MemTotal:", "MemAvailable:"].map { Array($0.utf8) }
+    let kilobytes = KernelText(try readFile("/proc/meminfo", limit: 512)).values(keys)
+    return GuestMemory(total: kilobytes[0] << 10, available: kilobytes[1] << 10)
   }
 }

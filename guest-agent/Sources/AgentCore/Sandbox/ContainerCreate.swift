@@ -16,7 +16,8 @@ extension Pod {
       try await volumes.prepare(&plan)
       let target = try await namespaceHolder(plan.pidNamespace)
       let container = try await onDedicatedThread { [self, plan] in
-        try build(plan, image: image, project: project, target: target)
+        let scratch = ScratchDirectory(containerID: plan.id)
+        return try build(plan, image: image, in: scratch, project: project, target: target)
       }
       publish(container)
       try await discardIfUnwanted(container)
@@ -44,9 +45,10 @@ extension Pod {
     }
   }
 
-  func build(_ plan: ContainerPlan, image: String, project: UInt32, target: Birth?) throws -> Container {
+  func build(
+    _ plan: ContainerPlan, image: String, in scratch: ScratchDirectory, project: UInt32, target: Birth?
+  ) throws -> Container {
     let cgroup = Boot.pod.child(plan.id)
-    let scratch = ScratchDirectory(containerID: plan.id)
     do {
       try cgroup.create()
       let directory = try prepare(cgroup, plan)

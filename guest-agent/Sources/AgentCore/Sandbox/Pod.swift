@@ -23,7 +23,7 @@ final class Pod: Sendable {
   private struct State {
     var sandbox = Sandbox.none
     var containers: [String: Entry] = [:]
-    var lastProject: UInt32 = 0
+    var lastProject = Pod.rehearsalProject
   }
 
   let processes: ProcessFactory
@@ -33,6 +33,8 @@ final class Pod: Sendable {
   let seccomp = SeccompCompiler()
   /// Fires when the guest is ready for containers.
   let booted: Signal
+  /// Fires when the sandbox is there.
+  let ready = Signal()
   let disks: any DiskSource
   let usage = Mutex(PodUsageReader())
   private let state = Mutex(State())
@@ -61,7 +63,6 @@ final class Pod: Sendable {
         try applySandbox(plan)
         try makeDirectories(GuestPath.scratch)
         try disks.mountScratch(serial: plan.scratchSerial, on: GuestPath.scratch)
-        rehearseScratch()
       }
     } catch {
       state.withLock { $0.sandbox = .none }
@@ -69,6 +70,7 @@ final class Pod: Sendable {
     }
     let files = ["hostname", "hosts"] + (plan.resolvConf.isEmpty ? [] : ["resolv.conf"])
     state.withLock { $0.sandbox = .ready(files: files) }
+    ready.fire()
   }
 
   /// Kills all containers and flushes what they wrote. No container can be made afterwards.
