@@ -23,7 +23,6 @@ let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let tomlKit: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
 let asyncHTTPClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
-let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioWebSocket: Target.Dependency = .product(name: "NIOWebSocket", package: "swift-nio")
@@ -43,7 +42,6 @@ let package = Package(
     .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
     .package(url: "https://github.com/LebJe/TOMLKit", exact: "0.6.0"),
     .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
-    .package(url: "https://github.com/apple/swift-crypto", exact: "3.12.3"),
     .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
   ],
@@ -72,6 +70,7 @@ let package = Package(
     .target(name: "CRI", dependencies: [grpc, grpcProtobuf, protobuf], exclude: ["cri.proto"]),
     .target(name: "OperatorAPI", dependencies: [grpc, grpcProtobuf, protobuf], exclude: ["operator.proto"]),
     library("BulkheadConfiguration", path: "Sources/Configuration", ["Common", tomlKit]),
+    library("Hashing", ["CCrypto", "Common"]),
     library("Hypervisor", ["Common"]),
     library("CNI", ["CLinux", "Common", "LinuxSystem"]),
     library("PodNetwork", ["CLinux", "CNI", "CNetlink", "Common", "LinuxSystem", "Netlink"]),
@@ -84,8 +83,8 @@ let package = Package(
     library(
       "Images",
       [
-        "CLinux", "Common", "EROFS", "LayerFormat", "LinuxSystem", "OCISpec", logging, grdb, tomlKit, asyncHTTPClient,
-        crypto,
+        "CLinux", "Common", "EROFS", "Hashing", "LayerFormat", "LinuxSystem", "OCISpec", logging, grdb, tomlKit,
+        asyncHTTPClient,
       ] + nio),
     library(
       "Pods",
@@ -93,7 +92,7 @@ let package = Package(
         "AgentProtocol", "CLinux", "CNI", "Common", "ContainerLog", "GRPCNGHTTP2", "HostCgroup", "Hypervisor", "Images",
         "LinuxSystem", "Netlink", "OCISpec", "PodNetwork", "PodVolumes", grpc, grpcProtobuf, logging, subprocess, grdb,
       ]),
-    library("Streaming", ["CZlib", "Common", nioCore, nioPosix, nioHTTP1, nioWebSocket, logging, crypto]),
+    library("Streaming", ["CZlib", "Common", "Hashing", nioCore, nioPosix, nioHTTP1, nioWebSocket, logging]),
     library(
       "CRIServer",
       [
@@ -134,7 +133,7 @@ let package = Package(
     .executableTarget(
       name: "bulkhead-unpack",
       dependencies: [
-        "Common", "LinuxSystem", "CLinux", "LayerFormat", "CArchive", "CISAL", "CZstd", "CCrypto", "CSeccomp",
+        "Common", "Hashing", "LinuxSystem", "CLinux", "LayerFormat", "CArchive", "CISAL", "CZstd", "CSeccomp",
       ], swiftSettings: ours),
     .executableTarget(name: "bulkhead-vsock", dependencies: ["VsockDevice", "LinuxSystem"], swiftSettings: ours),
 
@@ -151,6 +150,7 @@ let package = Package(
       ["TestSupport", "AgentCore", "AgentProtocol", "ContainerInit", "CLinux", grpc, protobuf]),
     library("TestSupport", path: "Tests/TestSupport"),
     tests("CommonTests", ["Common"]),
+    tests("HashingTests", ["Common", "Hashing"]),
     tests("CNITests", ["CNI", "Common", "LinuxSystem"]),
     tests("NetlinkTests", ["Netlink", "LinuxSystem"]),
     tests("PodNetworkTests", ["CNI", "Common", "Netlink", "PodNetwork"]),
@@ -170,7 +170,7 @@ let package = Package(
     tests("EROFSTests", ["EROFS", "LayerFormat"]),
     tests(
       "ImagesTests",
-      ["Common", "Images", "LinuxSystem", "OCISpec", "bulkhead-unpack", logging, crypto, nioPosix] + nio),
+      ["Common", "Hashing", "Images", "LinuxSystem", "OCISpec", "bulkhead-unpack", logging, nioPosix] + nio),
     tests(
       "BulkheadCLITests",
       ["BulkheadCLI", "CRI", "ContainerLog", "GRPCNGHTTP2", "OperatorAPI", grpc, grpcProtobuf, protobuf]),

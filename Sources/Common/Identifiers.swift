@@ -44,8 +44,6 @@ public struct Digest: Hashable, Sendable, Comparable, CustomStringConvertible {
     self.hex = hex
   }
 
-  public init(sha256 bytes: InlineArray<32, UInt8>) { hex = hexString(bytes.indices.map { bytes[$0] }) }
-
   public var description: String { "sha256:\(hex)" }
   public static func < (a: Self, b: Self) -> Bool { a.hex < b.hex }
 }

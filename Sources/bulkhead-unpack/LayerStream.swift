@@ -1,5 +1,5 @@
-import CCrypto
 import Common
+import Hashing
 import LayerFormat
 
 /// The uncompressed layer, a buffer at a time; counts its bytes and hashes them on the way.
@@ -7,14 +7,14 @@ final class LayerStream {
   private let decompressor: any Decompressor
   private let maximumSize: UInt64
   private let buffer: UnsafeMutableRawBufferPointer
-  private let hash: SHA256
+  private let hash: MessageDigest
   private var size: UInt64 = 0
   private var isPadded = false
 
   init(decompressor: any Decompressor, maximumSize: UInt64) throws {
     self.decompressor = decompressor
     self.maximumSize = maximumSize
-    hash = try SHA256()
+    hash = try MessageDigest(.sha256)
     // Larger than a second-level cache is slower: the bytes are read twice more.
     buffer = .allocate(byteCount: 256 << 10, alignment: 4096)
   }
@@ -50,32 +50,6 @@ final class LayerStream {
   /// Reads what the tar's reader left, its padding as a rule, and returns the whole stream's SHA-256.
   func finish() throws -> String {
     while try !next().isEmpty {}
-    return try hash.finish()
-  }
-}
-
-/// SHA-256 by libcrypto, which uses the processor's own instructions.
-final class SHA256 {
-  private let context: OpaquePointer
-
-  init() throws {
-    guard let context = EVP_MD_CTX_new() else { throw LayerFormatError("no memory to hash with") }
-    self.context = context
-    guard EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else { throw LayerFormatError("no SHA-256") }
-  }
-
-  deinit { EVP_MD_CTX_free(context) }
-
-  func update(_ bytes: UnsafeRawBufferPointer) throws {
-    guard EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) == 1 else {
-      throw LayerFormatError("hashing failed")
-    }
-  }
-
-  /// Lower-case hex digits.
-  func finish() throws -> String {
-    var digest = [UInt8](repeating: 0, count: 32)
-    guard EVP_DigestFinal_ex(context, &digest, nil) == 1 else { throw LayerFormatError("hashing failed") }
-    return hexString(digest)
+    return hexString(try hash.finish())
   }
 }

@@ -91,7 +91,7 @@ import Testing
     var content = HonestRegistry()
     content.add(image, "app")
     for (number, (_, bytes, _)) in cases.enumerated() {
-      content.add(.init(mediaType: MediaType.manifest, bytes: bytes), "app", tags: ["case\(number)"])
+      content.add(try .init(mediaType: MediaType.manifest, bytes: bytes), "app", tags: ["case\(number)"])
     }
     let server = try await serve(content)
     let test = try await TestStore()
@@ -162,7 +162,7 @@ import Testing
     descriptor.mediaType = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
     descriptor.urls = ["http://\(elsewhere.authority)/layer"]
     let document = Manifest(mediaType: MediaType.manifest, config: image.config.descriptor, layers: [descriptor])
-    image.manifest = .init(mediaType: MediaType.manifest, bytes: try JSONEncoder().encode(document))
+    image.manifest = try .init(mediaType: MediaType.manifest, bytes: JSONEncoder().encode(document))
     var (full, lacking) = (HonestRegistry(), HonestRegistry())
     full.add(image, "app")
     image.layers = []

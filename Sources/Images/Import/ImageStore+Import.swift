@@ -94,7 +94,7 @@ struct ImageImport: Sendable {
     let blob = layer.content.digest
     guard store.catalog.read({ $0.layers[blob] }) == nil else { return tally.layerIsDone() }
     try await LayerInstall(catalog: store.catalog, unpacker: store.unpacker).run(blob, layer.packing) { conversion in
-      let intake = LayerIntake(conversion: conversion, partial: nil) { tally.layer(blob, has: $0) }
+      let intake = try LayerIntake(conversion: conversion, partial: nil) { tally.layer(blob, has: $0) }
       try await intake.take(allOf: file)
       guard try await intake.finish() == blob else {
         throw BulkheadError(.dataLoss, "the content of layer \(blob) has another digest")
@@ -128,7 +128,7 @@ struct ImageImport: Sendable {
     }
     let conversion = try await store.unpacker.start(compression: LayerCompression(packing), directory: directory)
     do {
-      let intake = LayerIntake(conversion: conversion, partial: nil) { _ in }
+      let intake = try LayerIntake(conversion: conversion, partial: nil) { _ in }
       try await intake.take(allOf: archive)
       _ = try await intake.finish()
       _ = try await conversion.finish()

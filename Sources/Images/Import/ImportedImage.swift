@@ -1,5 +1,6 @@
 import Common
 import Foundation
+import Hashing
 import OCISpec
 
 /// An image found in an archive or layout: its documents, checked, and where its layers lie.
@@ -47,7 +48,7 @@ struct DockerArchive: Sendable {
     let document = Manifest(
       mediaType: MediaType.manifest,
       config: Descriptor(
-        mediaType: MediaType.config, digest: Digest(of: config).description, size: Int64(config.count)),
+        mediaType: MediaType.config, digest: try Digest(of: config).description, size: Int64(config.count)),
       layers: try files.map(descriptor))
     let resolved = try ResolvedImage(
       digest: nil, manifestBytes: try JSONEncoder().encode(document),
@@ -121,7 +122,7 @@ struct OCILayoutReader: Sendable {
 
   private func verified(_ content: Content) throws -> Data {
     let bytes = try extent(content).contents(limit: Int(clamping: content.size), what: "blob")
-    guard Digest(of: bytes) == content.digest else {
+    guard try Digest(of: bytes) == content.digest else {
       throw BulkheadError(.dataLoss, "the content of blob \(content.digest) has another digest")
     }
     return bytes

@@ -36,7 +36,7 @@ struct LayerFetch: Sendable {
     }
     do {
       try await LayerInstall(catalog: catalog, unpacker: unpacker).run(content.digest, layer.packing) { conversion in
-        let intake = LayerIntake(conversion: conversion, partial: partial, report: report)
+        let intake = try LayerIntake(conversion: conversion, partial: partial, report: report)
         try await intake.take(allOf: FileExtent(path: path, offset: 0, size: partial.existing))
         do {
           try await client.blob(content, from: partial.existing) { try await intake.take($0) }

@@ -1,5 +1,5 @@
 import Common
-import Crypto
+import Hashing
 import LinuxSystem
 import NIOCore
 
@@ -9,13 +9,14 @@ actor LayerIntake {
   private let conversion: LayerUnpacking
   private let partial: UnverifiedFile?
   private let report: @Sendable (UInt64) -> Void
-  private var hash = SHA256()
+  private let hash: MessageDigest
   private var pending: [UInt8] = []
   private(set) var total: UInt64 = 0
 
   static let pieceSize = 256 << 10
 
-  init(conversion: LayerUnpacking, partial: UnverifiedFile?, report: @escaping @Sendable (UInt64) -> Void) {
+  init(conversion: LayerUnpacking, partial: UnverifiedFile?, report: @escaping @Sendable (UInt64) -> Void) throws {
+    hash = try MessageDigest(.sha256)
     self.conversion = conversion
     self.partial = partial
     self.report = report
@@ -47,9 +48,9 @@ actor LayerIntake {
   }
 
   /// After the last byte: the digest of all.
-  func finish() async throws -> Common.Digest {
+  func finish() async throws -> Digest {
     try await passOn(keep: true)
-    return hash.finalize().contentDigest
+    return try hash.contentDigest()
   }
 
   private func passOn(keep: Bool) async throws {
@@ -58,7 +59,7 @@ actor LayerIntake {
     pending = []
     async let converted: Void = conversion.write(piece)
     if keep, let partial { try await onDedicatedThread { try partial.append(piece) } }
-    hash.update(data: piece)
+    try hash.update(piece)
     try await converted
     total += UInt64(piece.count)
     report(total)

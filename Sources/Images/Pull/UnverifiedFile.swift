@@ -1,7 +1,7 @@
 import Common
-import Crypto
 import Foundation
 import Glibc
+import Hashing
 import LinuxSystem
 
 /// A file of bytes that nobody has verified yet: what a download has brought so far, or an archive to import. What
@@ -52,15 +52,15 @@ final class UnverifiedFile: Sendable {
 
 extension UnverifiedFile {
   /// The digest of a part of it.
-  func digest(of extent: FileExtent) throws -> Common.Digest {
-    var hash = SHA256()
+  func digest(of extent: FileExtent) throws -> Digest {
+    let hash = try MessageDigest(.sha256)
     var done: UInt64 = 0
     while done < extent.size {
       let piece = try read(at: extent.offset + done, count: Int(min(extent.size - done, 1 << 20)))
       guard !piece.isEmpty else { throw BulkheadError(.dataLoss, "\(path) became shorter while it was read") }
-      hash.update(data: piece)
+      try hash.update(piece)
       done += UInt64(piece.count)
     }
-    return hash.finalize().contentDigest
+    return try hash.contentDigest()
   }
 }

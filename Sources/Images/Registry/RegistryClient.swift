@@ -1,6 +1,7 @@
 import AsyncHTTPClient
 import Common
 import Foundation
+import Hashing
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -60,7 +61,7 @@ struct RegistryClient: Sendable {
       do {
         let body = Data(try await response.body.collect(upTo: Int(clamping: content.size)).readableBytesView)
         if UInt64(body.count) < content.size { throw RegistryFailure.truncated(server) }
-        let found = Digest(of: body)
+        let found = try Digest(of: body)
         guard found == content.digest else {
           let message = "\(server) sent other content than that of \(content.digest): it has \(found)"
           throw RegistryFailure.content(BulkheadError(.dataLoss, message))
@@ -96,7 +97,7 @@ struct RegistryClient: Sendable {
         if let length = response.headers.first(name: "content-length").flatMap({ Int($0) }), body.count < length {
           throw RegistryFailure.truncated(server)
         }
-        let digest = Digest(of: body)
+        let digest = try Digest(of: body)
         try check(body, digest)
         let type = response.headers.first(name: "content-type")?.prefix { $0 != ";" && $0 != " " }
         return FetchedManifest(bytes: body, digest: digest, mediaType: type.map(String.init))

@@ -2,6 +2,7 @@ import Common
 import Foundation
 import GRDB
 import Glibc
+import Hashing
 import LinuxSystem
 import Logging
 import Synchronization
@@ -38,7 +39,7 @@ struct StoreOpening: Sendable {
       var state = CatalogState()
       for layer in try records.layers() where isWhole(layer) { state.add(layer) }
       for image in try records.images() {
-        guard let entry = entry(image, state) else {
+        guard let entry = try entry(image, state) else {
           logger.warning("files of image \(image.id) are missing or damaged: it is forgotten, pull it again")
           try records.deleteImage(image.id)
           continue
@@ -59,11 +60,11 @@ struct StoreOpening: Sendable {
     return StoreFiles.size(files.data) == layer.dataSize && StoreFiles.size(files.index) != nil
   }
 
-  private func entry(_ image: ImageDatabase.Image, _ state: CatalogState) -> CatalogState.Entry? {
+  private func entry(_ image: ImageDatabase.Image, _ state: CatalogState) throws -> CatalogState.Entry? {
     guard image.layers.allSatisfy({ state.layers[$0] != nil }),
       StoreFiles.size(paths.metadata(image.id)) == image.metadataSize,
       let config = try? StoreFiles.read(paths.config(image.id), limit: ImageLimits().configBytes),
-      Digest(of: config) == image.id, let parsed = try? ImageConfig(config, platform: PlatformChoice())
+      try Digest(of: config) == image.id, let parsed = try? ImageConfig(config, platform: PlatformChoice())
     else { return nil }
     let shared = Set(image.layers).reduce(0) { $0 &+ (state.layers[$1]?.diskSize ?? 0) }
     let own = StoreFiles.usage(paths.image(image.id)).bytes

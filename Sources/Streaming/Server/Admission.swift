@@ -1,6 +1,6 @@
 import Common
-import Crypto
 import FoundationEssentials
+import Hashing
 import NIOHTTP1
 
 /// A request that was let in: what its session does and which protocol carries it.
@@ -119,7 +119,7 @@ struct Admission: Sendable {
     }
     let offered = head.headers["Sec-WebSocket-Protocol"].flatMap(Self.list)
     let (session, chosen) = try channels(request, offered)
-    var headers = [("Sec-WebSocket-Accept", Self.accept(key))]
+    var headers = [("Sec-WebSocket-Accept", try Self.accept(key))]
     if let chosen { headers.append(("Sec-WebSocket-Protocol", chosen)) }
     return (session, headers)
   }
@@ -158,9 +158,14 @@ struct Admission: Sendable {
   }
 
   /// RFC 6455 4.2.2.
-  private static func accept(_ key: String) -> String {
-    let hash = Insecure.SHA1.hash(data: Data((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").utf8))
-    return Data(hash).base64EncodedString()
+  private static func accept(_ key: String) throws(Refusal) -> String {
+    do {
+      let hash = try MessageDigest(.sha1)
+      try hash.update(Array((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").utf8))
+      return Data(try hash.finish()).base64EncodedString()
+    } catch {
+      throw Refusal(status: .internalServerError, message: "\(error)")
+    }
   }
 
   private static func list(_ value: String) -> [String] {

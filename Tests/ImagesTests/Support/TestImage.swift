@@ -1,6 +1,6 @@
 import Common
-import Crypto
 import Foundation
+import Hashing
 import OCISpec
 
 @testable import Images
@@ -12,9 +12,15 @@ struct TestImage: Sendable {
   struct Blob: Sendable {
     let mediaType: String
     let bytes: Data
-    var digest: Common.Digest { Digest(of: bytes) }
+    let digest: Digest
     var descriptor: Descriptor {
       Descriptor(mediaType: mediaType, digest: digest.description, size: Int64(bytes.count))
+    }
+
+    init(mediaType: String, bytes: Data) throws {
+      self.mediaType = mediaType
+      self.bytes = bytes
+      digest = try Digest(of: bytes)
     }
   }
 
@@ -34,7 +40,7 @@ struct TestImage: Sendable {
       for (name, content) in files { try content.write(to: URL(fileURLWithPath: "\(tree)/\(name)")) }
       let tar = "\(scratch.path)/\(number).tar"
       try run("tar", "--sort=name", "--mtime=@0", "-C", tree, "-cf", tar, ".")
-      diffIDs.append(Digest(of: try Data(contentsOf: URL(fileURLWithPath: tar))).description)
+      diffIDs.append(try Digest(of: Data(contentsOf: URL(fileURLWithPath: tar))).description)
       return try Self.packed(tar, packing, format)
     }
     var execution = ImageConfiguration.Execution()
@@ -44,16 +50,16 @@ struct TestImage: Sendable {
     let configuration = ImageConfiguration(
       created: "2024-01-01T00:00:00Z", architecture: architecture, os: "linux", config: execution,
       rootfs: .init(diffIDs: diffIDs))
-    config = Blob(
+    config = try Blob(
       mediaType: format == .oci ? MediaType.config : MediaType.dockerConfig,
-      bytes: try JSONEncoder().encode(configuration))
+      bytes: JSONEncoder().encode(configuration))
     manifest = try Self.manifest(config, self.layers, format)
   }
 
   static func manifest(_ config: Blob, _ layers: [Blob], _ format: Format = .oci) throws -> Blob {
     let type = format == .oci ? MediaType.manifest : MediaType.dockerManifest
     let document = Manifest(mediaType: type, config: config.descriptor, layers: layers.map(\.descriptor))
-    return Blob(mediaType: type, bytes: try JSONEncoder().encode(document))
+    return try Blob(mediaType: type, bytes: JSONEncoder().encode(document))
   }
 
   /// An index of images by platform.
@@ -64,10 +70,10 @@ struct TestImage: Sendable {
       descriptor.platform = platform
       return descriptor
     }
-    return Blob(mediaType: type, bytes: try JSONEncoder().encode(Index(mediaType: type, manifests: manifests)))
+    return try Blob(mediaType: type, bytes: JSONEncoder().encode(Index(mediaType: type, manifests: manifests)))
   }
 
-  var id: Common.Digest { config.digest }
+  var id: Digest { config.digest }
   var blobs: [Blob] { layers + [config] }
 
   private static func packed(_ tar: String, _ packing: LayerPacking, _ format: Format) throws -> Blob {
@@ -75,9 +81,9 @@ struct TestImage: Sendable {
       format == .oci ? "application/vnd.oci.image.layer.v1.tar" : "application/vnd.docker.image.rootfs.diff.tar"
     let separator = format == .oci ? "+" : "."
     switch packing {
-    case .plain: return Blob(mediaType: base, bytes: try Data(contentsOf: URL(fileURLWithPath: tar)))
-    case .gzip: return Blob(mediaType: "\(base)\(separator)gzip", bytes: try run("gzip", "-nc1", tar))
-    case .zstd: return Blob(mediaType: "\(base)\(separator)zstd", bytes: try run("zstd", "-qc", tar))
+    case .plain: return try Blob(mediaType: base, bytes: Data(contentsOf: URL(fileURLWithPath: tar)))
+    case .gzip: return try Blob(mediaType: "\(base)\(separator)gzip", bytes: run("gzip", "-nc1", tar))
+    case .zstd: return try Blob(mediaType: "\(base)\(separator)zstd", bytes: run("zstd", "-qc", tar))
     }
   }
 }

@@ -1,4 +1,3 @@
-import Crypto
 import Foundation
 import NIOHTTP1
 
@@ -11,10 +10,9 @@ struct TokenServer: Sendable {
 
   init(_ scratch: Scratch) async throws {
     let (key, certificate) = ("\(scratch.path)/token.key", "\(scratch.path)/token.crt")
-    try run("openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key)
+    try run("openssl", "genrsa", "-out", key, "2048")
     try run(
       "openssl", "req", "-x509", "-new", "-key", key, "-out", certificate, "-days", "2", "-subj", "/CN=token")
-    let pem = String(decoding: try run("openssl", "pkcs8", "-topk8", "-nocrypt", "-in", key), as: UTF8.self)
     let chain = try run("openssl", "x509", "-in", certificate, "-outform", "DER").base64EncodedString()
     server = try await ScriptedServer { request in
       let password = "Basic \(Data("user:secret".utf8).base64EncodedString())"
@@ -22,7 +20,10 @@ struct TokenServer: Sendable {
       let isKnown = request.headers["authorization"] == [password] || form.contains("refresh_token=refresh")
       guard isKnown else { return .init(status: .unauthorized) }
       let actions = form.isEmpty ? (request.query["scope"] ?? "").split(separator: ":").last ?? "" : "pull"
-      let token = Self.token("team/app", actions.split(separator: ",").map(String.init), pem, chain)
+      let scope = actions.split(separator: ",").map(String.init)
+      guard let token = try? Self.token("team/app", scope, key, chain) else {
+        return .init(status: .internalServerError)
+      }
       return .init(body: Data(#"{"token":"\#(token)","expires_in":60}"#.utf8))
     }
     registrySettings = """
@@ -37,9 +38,9 @@ struct TokenServer: Sendable {
 
   private static func token(
     _ repository: String, _ actions: [String], _ key: String, _ chain: String
-  ) -> String {
+  ) throws -> String {
     let now = Int(Date().timeIntervalSince1970)
-    let header: [String: Any] = ["typ": "JWT", "alg": "ES256", "x5c": [chain]]
+    let header: [String: Any] = ["typ": "JWT", "alg": "RS256", "x5c": [chain]]
     let claims: [String: Any] = [
       "iss": "test-issuer", "sub": "user", "aud": "test", "exp": now + 60, "nbf": now - 10, "iat": now, "jti": "1",
       "access": [["type": "repository", "name": repository, "actions": actions]],
@@ -48,8 +49,8 @@ struct TokenServer: Sendable {
       base64URL((try? JSONSerialization.data(withJSONObject: part)) ?? Data())
     }
     let signed = parts.joined(separator: ".")
-    let key = try? P256.Signing.PrivateKey(pemRepresentation: key)
-    let signature = (try? key?.signature(for: Data(signed.utf8)).rawRepresentation) ?? Data()
+    let scratch = try Scratch()
+    let signature = try run("openssl", "dgst", "-sha256", "-sign", key, try scratch.write(signed, to: "signed"))
     return "\(signed).\(base64URL(signature))"
   }
 
