@@ -69,7 +69,8 @@ let package = Package(
     library("Common"),
     .target(name: "CRI", dependencies: [grpc, grpcProtobuf, protobuf], exclude: ["cri.proto"]),
     .target(name: "OperatorAPI", dependencies: [grpc, grpcProtobuf, protobuf], exclude: ["operator.proto"]),
-    library("BulkheadConfiguration", path: "Sources/Configuration", ["Common", tomlKit]),
+    library("TOMLText", ["Common", tomlKit]),
+    library("BulkheadConfiguration", path: "Sources/Configuration", ["Common", "TOMLText", tomlKit]),
     library("Hashing", ["CCrypto", "Common"]),
     library("Hypervisor", ["Common"]),
     library("CNI", ["CLinux", "Common", "LinuxSystem"]),
@@ -83,8 +84,8 @@ let package = Package(
     library(
       "Images",
       [
-        "CLinux", "Common", "EROFS", "Hashing", "LayerFormat", "LinuxSystem", "OCISpec", logging, grdb, tomlKit,
-        asyncHTTPClient,
+        "CLinux", "Common", "EROFS", "Hashing", "LayerFormat", "LinuxSystem", "OCISpec", "TOMLText", logging, grdb,
+        tomlKit, asyncHTTPClient,
       ] + nio),
     library(
       "Pods",
@@ -156,6 +157,7 @@ let package = Package(
     tests("PodNetworkTests", ["CNI", "Common", "Netlink", "PodNetwork"]),
     tests("PodVolumesTests", ["TestSupport", "CLinux", "Common", "LinuxSystem", "PodVolumes"]),
     tests("HostCgroupTests", ["Common", "HostCgroup"]),
+    tests("TOMLTextTests", ["TOMLText"]),
     tests("ConfigurationTests", ["BulkheadConfiguration"]),
     tests("ContainerLogTests", ["ContainerLog"]),
     tests("PodsTests", ["AgentProtocol", "Common", "Hypervisor", "Images", "LinuxSystem", "OCISpec", "Pods"]),

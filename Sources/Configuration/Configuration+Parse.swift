@@ -1,5 +1,6 @@
 import Common
 import TOMLKit
+import TOMLText
 
 extension Configuration {
   /// Reads a file's text. `file` is what messages call it.
@@ -7,18 +8,11 @@ extension Configuration {
   /// Throws `invalidArgument` with a line "file:line: key: reason" for everything that is wrong: an
   /// unknown key, a value of another type or out of range.
   public static func parse(_ text: String, file: String) throws(BulkheadError) -> Configuration {
-    // The TOML library takes C strings.
-    guard !text.utf8.contains(0) else { throw BulkheadError(.invalidArgument, "\(file): contains a NUL byte") }
     let root: TOMLTable
-    do {
-      root = try TOMLTable(string: text)
-    } catch let error as TOMLParseError {
-      let place = error.source.begin
+    do { root = try parseTOML(text) } catch {
       throw BulkheadError(
         .invalidArgument,
-        "\(file):\(place.line): not TOML (line \(place.line), column \(place.column)): \(printable(error.description))")
-    } catch {
-      throw BulkheadError(.invalidArgument, "\(file): not TOML", cause: error)
+        "\(file):\(error.line): not TOML (line \(error.line), column \(error.column)): \(error.reason)")
     }
     // Nodes borrow the root's memory.
     return try withExtendedLifetime(root) { () throws(BulkheadError) in

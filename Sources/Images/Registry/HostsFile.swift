@@ -1,5 +1,6 @@
 import Common
 import TOMLKit
+import TOMLText
 
 /// One hosts.toml: at its root the registry's own server, under `[host."URL"]` the mirrors to try before it.
 struct HostsFile {
@@ -10,29 +11,12 @@ struct HostsFile {
 
   /// Throws `invalidArgument` with the line for what is no TOML.
   init(_ text: String, directory: String) throws {
-    try Self.checkHeaders(text)
-    do {
-      root = try TOMLTable(string: text)
-    } catch let error as TOMLParseError {
-      throw BulkheadError(
-        .invalidArgument, "line \(error.source.begin.line): \(printable(error.description))")
+    do { root = try parseTOML(text) } catch {
+      throw BulkheadError(.invalidArgument, "line \(error.line): \(error.reason)")
     }
     self.directory = directory
     let names = root["host"]?.table?.keys ?? []
     mirrors = Self.inFileOrder(names, text)
-  }
-
-  /// TOMLKit's parser does not refuse a table header that begins with no key, "[=": an assertion in it ends the
-  /// process. A hosts.toml needs no line that begins so for anything else.
-  private static func checkHeaders(_ text: String) throws {
-    for (number, line) in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
-      let start = line.drop(while: \.isWhitespace)
-      guard start.first == "[" else { continue }
-      let first = start.first { $0 != "[" && !$0.isWhitespace }
-      guard let first, first.isASCII, first.isLetter || first.isNumber || "_-\"']".contains(first) else {
-        throw BulkheadError(.invalidArgument, "line \(number + 1): a table's name begins with no key")
-      }
-    }
   }
 
   /// Mirrors first, in the file's order, then the server.
