@@ -116,7 +116,7 @@ let package = Package(
     library(
       "AgentCore", path: "guest-agent/Sources/AgentCore",
       [
-        "CGuest", "CLinux", "CCap", "CSeccomp", "LinuxSystem", "Netlink", "ContainerInit", "AgentProtocol",
+        "CGuest", "CLinux", "CCap", "CSeccomp", "Common", "LinuxSystem", "Netlink", "ContainerInit", "AgentProtocol",
         "GRPCNGHTTP2", grpc,
       ]),
     .executableTarget(
@@ -136,7 +136,8 @@ let package = Package(
       dependencies: [
         "Common", "Hashing", "LinuxSystem", "CLinux", "LayerFormat", "CArchive", "CISAL", "CZstd", "CSeccomp",
       ], swiftSettings: ours),
-    .executableTarget(name: "bulkhead-vsock", dependencies: ["VsockDevice", "LinuxSystem"], swiftSettings: ours),
+    .executableTarget(
+      name: "bulkhead-vsock", dependencies: ["Common", "VsockDevice", "LinuxSystem"], swiftSettings: ours),
 
     // Tests.
     .executableTarget(
@@ -178,7 +179,7 @@ let package = Package(
       ["BulkheadCLI", "CRI", "ContainerLog", "GRPCNGHTTP2", "OperatorAPI", grpc, grpcProtobuf, protobuf]),
     tests(
       "VsockDeviceTests",
-      ["TestSupport", "CLinux", "CVhost", "LinuxSystem", "VsockClient", "VsockDevice", "bulkhead-vsock"]),
+      ["TestSupport", "CLinux", "CVhost", "Common", "LinuxSystem", "VsockClient", "VsockDevice", "bulkhead-vsock"]),
   ],
   swiftLanguageModes: [.v6]
 )

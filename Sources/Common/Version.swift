@@ -1,2 +1,2 @@
-/// The version of every part of Bulkhead on the host (https://semver.org).
+/// The version of every part of Bulkhead, in the guest too (https://semver.org).
 public let bulkheadVersion = "0.1.0"

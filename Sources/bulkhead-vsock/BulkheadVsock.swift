@@ -1,3 +1,4 @@
+import Common
 import LinuxSystem
 import VsockDevice
 
@@ -8,12 +9,10 @@ import VsockDevice
 /// One VM's vhost-user-vsock device: prepares as root, then serves with nothing but its sockets.
 @main
 enum BulkheadVsock {
-  static let version = "0.1.0"
-
   static func main() {
     switch Arguments.parse(Array(CommandLine.arguments.dropFirst())) {
     case .help: say(STDOUT_FILENO, Arguments.help)
-    case .version: say(STDOUT_FILENO, "bulkhead-vsock \(version)")
+    case .version: say(STDOUT_FILENO, "bulkhead-vsock \(bulkheadVersion)")
     case .invalid(let reason): fail("\(reason); see --help", status: 2)
     case .run(let arguments):
       do {

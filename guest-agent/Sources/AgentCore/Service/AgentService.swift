@@ -1,4 +1,5 @@
 import AgentProtocol
+import Common
 import FoundationEssentials
 import GRPCCore
 import Glibc
@@ -15,7 +16,7 @@ struct AgentService: Bulkhead_Agent_V1_Agent.SimpleServiceProtocol {
     request: Bulkhead_Agent_V1_HealthRequest, context: ServerContext
   ) async throws -> Bulkhead_Agent_V1_HealthResponse {
     var response = Bulkhead_Agent_V1_HealthResponse()
-    response.agentVersion = agentVersion
+    response.agentVersion = bulkheadVersion
     response.kernelRelease = kernelRelease()
     response.bootMicroseconds = bootMicroseconds
     return response
@@ -133,8 +134,6 @@ struct AgentService: Bulkhead_Agent_V1_Agent.SimpleServiceProtocol {
     return message
   }
 }
-
-let agentVersion = "0.1.0"
 
 /// Gives errors of the system the form in which the daemon gets them.
 func doing<Result>(_ what: String, _ body: () async throws -> Result) async throws -> Result {
