@@ -95,7 +95,7 @@ actor Pod {
   // MARK: - Run
 
   /// Starts the virtual machine and makes it this pod's. On error everything is released and the
-  /// pod's record is gone.
+  /// pod's record is gone, or it `isLeftOver`.
   func run() async throws {
     let clock = PhaseClock()
     do {
@@ -109,7 +109,12 @@ actor Pod {
     } catch {
       let reason = await describe(error)
       logger.error("the pod could not be started", metadata: ["error": "\(reason)"])
-      try await uncancelled { [self] in try await abandon() }
+      do {
+        try await uncancelled { [self] in try await operations.run { try await abandon("\(reason)") } }
+      } catch {
+        throw BulkheadError(
+          reason.code, "\(reason); it stays, not ready, until what it has left can be released: remove it (\(error))")
+      }
       throw reason
     }
   }
@@ -200,12 +205,24 @@ actor Pod {
     return described
   }
 
-  /// Takes back a pod that did not start.
-  private func abandon() async throws {
+  /// Takes back a pod that did not start, `why` says. If something of it can't be released it is shown as not
+  /// ready from then on, as containerd does: the kubelet removes such pods, and so has the release tried again.
+  private func abandon(_ why: String) async throws {
     life = .stopped
+    do { try await releaseResources() } catch {
+      record.reason = "it did not start: \(why)"
+      var shown = record
+      shown.state = .stopped
+      publish(shown)
+      throw error
+    }
     services.snapshot.remove(id)
-    try await releaseResources()
     try await services.journal.delete(id)
+  }
+
+  /// Whether it is only here because not all that its failed start had made could be released.
+  var isLeftOver: Bool {
+    if case .stopped = life { record.state == .starting } else { false }
   }
 
   // MARK: - Resources
@@ -335,7 +352,7 @@ actor Pod {
   /// otherwise releases everything. False where nothing of the pod remains to be known.
   func recover(containers saved: [ContainerID: ContainerRecord]) async throws -> Bool {
     if record.state == .starting {
-      try await abandon()
+      try await abandon("the daemon ended meanwhile")
       return false
     }
     for (id, saved) in saved { await restore(id, saved) }

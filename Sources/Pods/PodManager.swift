@@ -92,8 +92,10 @@ public actor PodManager {
 
   // MARK: - Pods
 
-  /// Starts a pod. Throws `alreadyExists` while another pod has the same metadata.
+  /// Starts a pod. Throws `alreadyExists` while another pod has the same metadata, and `failedPrecondition` while
+  /// what a failed start has left of that other pod can't be released.
   public func run(_ spec: PodSpec) async throws -> PodID {
+    try await finishFailedStart(of: spec.metadata)
     if let other = names[spec.metadata] {
       throw BulkheadError(
         .alreadyExists,
@@ -123,6 +125,17 @@ public actor PodManager {
     return id
   }
 
+  /// A pod that never was has no claim on its name, once nothing is left of it.
+  private func finishFailedStart(of metadata: PodSpec.Metadata) async throws {
+    guard let id = names[metadata], let other = pods[id], await other.isLeftOver else { return }
+    do { try await remove(other) } catch {
+      throw BulkheadError(
+        .failedPrecondition,
+        "pod \(metadata.displayName) did not start before, and what is left of it (\(id.short)) can't be released",
+        cause: error)
+    }
+  }
+
   private func newRecord(_ spec: PodSpec, _ id: PodID) throws -> PodRecord {
     let uid = try takeUID(for: id)
     var secret = SystemRandomNumberGenerator()
@@ -143,8 +156,9 @@ public actor PodManager {
       .resourceExhausted, "all \(services.configuration.uidCount) user ids for VMs are taken; raise vm.uid_count")
   }
 
+  /// Only once: its name and user id may be another pod's since.
   private func forget(_ id: PodID, _ record: PodRecord) {
-    pods[id] = nil
+    guard pods.removeValue(forKey: id) != nil else { return }
     names[record.spec.metadata] = nil
     uids[record.uid] = nil
   }
@@ -156,6 +170,10 @@ public actor PodManager {
 
   public func remove(pod prefix: String) async throws {
     guard let pod = try findPod(prefix) else { return }
+    try await remove(pod)
+  }
+
+  private func remove(_ pod: Pod) async throws {
     try await pod.remove()
     forget(pod.id, await pod.record)
   }

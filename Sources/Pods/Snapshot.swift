@@ -23,6 +23,10 @@ final class SnapshotStore: Sendable {
       case (.starting, .ready):
         tell(.created, pod.id.text, of: pod, snapshot)
         tell(.started, pod.id.text, of: pod, snapshot)
+      case (.starting, .stopped):
+        // It could not be started, nor taken back whole.
+        tell(.created, pod.id.text, of: pod, snapshot)
+        tell(.stopped, pod.id.text, of: pod, snapshot)
       case (.ready, .stopped): tell(.stopped, pod.id.text, of: pod, snapshot)
       default: break
       }

@@ -474,6 +474,48 @@ def test_a_plugin_that_fails_leaves_nothing_behind(world, pods, script, message)
     assert not [pod for pod in world.node.cri.ListPodSandbox().items if pod.metadata.name == "unlucky"]
 
 
+def test_a_pod_that_cannot_be_taken_back_is_not_ready_until_it_is(world, pods):
+    """Its network can be neither made nor unmade: the kubelet sees what is left of it, and removes it."""
+    node = world.node
+    stuck = node.base / "stuck"
+    cni.plugin(node, "sticky", f"[ ! -e {stuck} ] || {{ echo held fast >&2; exit 1; }}")
+    before = cni.state(node, world.inside)
+
+    def listed():
+        return [pod for pod in node.cri.ListPodSandbox().items if pod.metadata.name == "left-over"]
+
+    with network(node, cni.bridge(node), {"type": "sticky"}):
+        stuck.touch()
+        config = node.pod_config("left-over")
+        with fails("INTERNAL", match="stays, not ready.*held fast"):
+            node.cri.RunPodSandbox(config=config)
+        (left,) = listed()
+        assert left.state == node.e.SANDBOX_NOTREADY
+        with fails("FAILED_PRECONDITION", match="held fast"):
+            node.cri.RunPodSandbox(config=config)
+        with fails("INTERNAL", match="held fast"):
+            node.cri.RemovePodSandbox(pod_sandbox_id=left.id)
+        # The next daemon knows it as well.
+        node.kill()
+        node.start()
+        assert [pod.id for pod in listed()] == [left.id]
+        # The same name: first the rest is released.
+        stuck.unlink()
+        again = node.cri.RunPodSandbox(config=config).pod_sandbox_id
+        assert [(pod.id, pod.state) for pod in listed()] == [(again, node.e.SANDBOX_READY)]
+        node.cri.RemovePodSandbox(pod_sandbox_id=again)
+        # Or it is removed.
+        stuck.touch()
+        with fails("INTERNAL", match="held fast"):
+            node.cri.RunPodSandbox(config=config)
+        stuck.unlink()
+        (left,) = listed()
+        node.cri.StopPodSandbox(pod_sandbox_id=left.id)
+        node.cri.RemovePodSandbox(pod_sandbox_id=left.id)
+        assert not listed()
+    assert cni.state(node, world.inside) == before
+
+
 def test_nothing_leaks_when_networks_fail(world, pods):
     """Pods whose network fails when it is all but made, each with a machine that had been started."""
     node = world.node
