@@ -11,7 +11,7 @@ extension Setting {
       "A layer that is larger than this when unpacked is refused."),
     .value(
       "images", "max_layer_entries", \.images.maxLayerEntries, .integer(1...100_000_000),
-      "A layer with more files than this is refused."),
+      "A layer with more files than this is refused, and an image whose layers have four times as many together."),
     .value(
       "images", "parallel_layers", \.images.parallelLayers, .integer(1...32), "How many layers are pulled at a time."),
     .value(

@@ -159,6 +159,55 @@ import Testing
     #expect(!FileManager.default.fileExists(atPath: scratch.path + "/image"))
   }
 
+  @Test func layersTogetherHaveALimitToo() async throws {
+    let scratch = try Scratch()
+    let limits = LayerLimits(maximumEntries: 10, stallTimeout: .seconds(20))
+    func image(_ count: Int, of layer: LayerFiles) async throws -> [ImageExtent] {
+      let layers = Array(repeating: layer, count: count)
+      return try await ImageFilesystem.write(
+        layers: layers, imageID: exampleImage, to: scratch.path + "/image", limits: limits)
+    }
+    func converted(_ layer: [UInt8], into name: String) async throws -> LayerFiles {
+      let directory = try scratch.directory(name)
+      try await convert(layer, into: directory, limits: limits)
+      return LayerFiles(directory: directory)
+    }
+    let layer = try await converted(tar { tar in for number in 0..<10 { tar.add("f\(number)", .fifo) } }, into: "ten")
+    _ = try await image(4, of: layer)
+    let many = await #expect(throws: BulkheadError.self) { try await image(5, of: layer) }
+    #expect(many?.code == .invalidArgument)
+    #expect(many?.message == "the image's layers have more entries together than the limit of 40")
+    let long = try await converted(
+      tar { tar in for number in 0..<6 { tar.add(String(repeating: "d/", count: 1000) + "\(number)", .fifo) } },
+      into: "long")
+    let large = await #expect(throws: BulkheadError.self) { try await image(1, of: long) }
+    #expect(large?.code == .invalidArgument)
+    #expect(large?.message.hasSuffix("are larger than the limit of 10.0 KiB") == true)
+  }
+
+  /// The index is a pipe, so that the work is in its middle when the task is cancelled.
+  @Test func cancellationEndsItInTheMiddle() async throws {
+    let scratch = try Scratch()
+    let directory = try scratch.directory("layer")
+    try await convert(tar { tar in for number in 0..<1000 { tar.add("f\(number)", .fifo) } }, into: directory)
+    let files = LayerFiles(directory: directory)
+    let index = try Data(contentsOf: URL(fileURLWithPath: files.index))
+    unlink(files.index)
+    try #require(mkfifo(files.index, 0o600) == 0)
+    let image = scratch.path + "/image"
+    let writing = Task {
+      try await ImageFilesystem.write(layers: [files], imageID: exampleImage, to: image)
+    }
+    // Both ends, so that writing never waits for the reader, nor fails when it has gone.
+    let pipe = try #require(FileHandle(forUpdatingAtPath: files.index))
+    try pipe.write(contentsOf: index.prefix(index.count / 2))
+    writing.cancel()
+    try pipe.write(contentsOf: index.dropFirst(index.count / 2).prefix(index.count / 4))
+    await #expect(throws: CancellationError.self) { try await writing.value }
+    try pipe.close()
+    #expect(try FileManager.default.contentsOfDirectory(atPath: scratch.path) == ["layer"])
+  }
+
   private func paths(_ layers: [[UInt8]]) async throws -> [String] {
     let scratch = try Scratch()
     let image = try MountedImage(try await makeImage(layers, in: scratch), in: scratch)

@@ -13,21 +13,24 @@ public enum ImageFilesystem {
   ///
   /// Returns the files that make up the disk, in order: the metadata first, then each layer's data
   /// that is not empty. Runs on a thread of its own. Throws `invalidArgument` for layers that don't
-  /// fit together (a hard link to a file that isn't there), `dataLoss` for a damaged index.
+  /// fit together (a hard link to a file that isn't there) or are more than the limits together allow,
+  /// `dataLoss` for a damaged index, and `CancellationError` soon after the task is cancelled.
   public static func write(
     layers: [LayerFiles], imageID: Digest, to path: String, limits: LayerLimits = LayerLimits()
   ) async throws -> [ImageExtent] {
-    try await onDedicatedThread {
+    try await onCancellableThread { cancellation in
       // The tree of a large image is tens of megabytes, which the daemon would keep.
       defer { bh_trim_heap() }
-      return try writeBlocking(layers, imageID, path, limits)
+      return try writeBlocking(layers, imageID, path, limits, cancellation)
     }
   }
 
   private static func writeBlocking(
-    _ layers: [LayerFiles], _ imageID: Digest, _ path: String, _ limits: LayerLimits
+    _ layers: [LayerFiles], _ imageID: Digest, _ path: String, _ limits: LayerLimits, _ cancellation: CancellationFlag
   ) throws -> [ImageExtent] {
+    try checkIndexSize(layers, limits)
     var tree = LayerTree()
+    var entries = 0
     var dataStarts: [UInt64] = []
     var dataBlocks: UInt64 = 0
     var dataExtents: [ImageExtent] = []
@@ -37,26 +40,46 @@ public enum ImageFilesystem {
       dataBlocks += size / UInt64(FormatLimits.blockSize)
       if size > 0 { dataExtents.append(ImageExtent(path: layer.data, size: ByteCount(bytes: size))) }
       tree.beginLayer()
-      try add(layer, dataSize: size, to: &tree, limits)
+      try forEachEntry(of: layer, dataSize: size, limits) { entry in
+        try cancellation.check()
+        entries += 1
+        guard entries <= limits.maximumImageEntries else {
+          throw BulkheadError(
+            .invalidArgument,
+            "the image's layers have more entries together than the limit of \(limits.maximumImageEntries)")
+        }
+        try refusing(.invalidArgument) { try tree.apply(entry) }
+      }
     }
-    let writer = try refusing(.invalidArgument) {
-      try MetadataWriter(tree.filesystem(dataStarts: dataStarts, dataBlocks: dataBlocks), uuid: uuid(of: imageID))
-    }
-    try write(writer, to: path)
+    let filesystem = try tree.filesystem(dataStarts: dataStarts, dataBlocks: dataBlocks, cancellation)
+    let writer = try refusing(.invalidArgument) { try MetadataWriter(filesystem, uuid: uuid(of: imageID)) }
+    try write(writer, to: path, cancellation)
     return [ImageExtent(path: path, size: ByteCount(bytes: writer.size))] + dataExtents
   }
 
-  private static func add(
-    _ layer: LayerFiles, dataSize: UInt64, to tree: inout LayerTree, _ limits: LayerLimits
+  /// All of it but files' contents is held in memory.
+  private static func checkIndexSize(_ layers: [LayerFiles], _ limits: LayerLimits) throws {
+    var total = ByteCount(bytes: 0)
+    for layer in layers {
+      total = ByteCount(bytes: total.bytes &+ (try fileSize(layer.index)))
+      guard total <= limits.maximumIndexSize else {
+        throw BulkheadError(
+          .invalidArgument,
+          "the names, links and attributes of the image's layers are larger than the limit of \(limits.maximumIndexSize)"
+        )
+      }
+    }
+  }
+
+  private static func forEachEntry(
+    of layer: LayerFiles, dataSize: UInt64, _ limits: LayerLimits, _ body: (LayerEntry) throws -> Void
   ) throws {
     let file = try systemCall("open", subject: layer.index) { open(layer.index, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) }
     defer { close(file) }
     var index = try refusing(.dataLoss) {
       try IndexDecoder(dataSize: dataSize, maximumEntries: limits.maximumEntries) { try readSome(file) }
     }
-    while let entry = try refusing(.dataLoss, { try index.next() }) {
-      try refusing(.invalidArgument) { try tree.apply(entry) }
-    }
+    while let entry = try refusing(.dataLoss, { try index.next() }) { try body(entry) }
   }
 
   private static func readSome(_ file: Int32) throws -> [UInt8] {
@@ -72,13 +95,16 @@ public enum ImageFilesystem {
   }
 
   /// The file appears at its path whole or not at all.
-  private static func write(_ writer: MetadataWriter, to path: String) throws {
+  private static func write(_ writer: MetadataWriter, to path: String, _ cancellation: CancellationFlag) throws {
     let temporary = path + ".new"
     let flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW
     let file = try systemCall("open", subject: temporary) { open(temporary, flags, 0o600) }
     do {
       defer { close(file) }
-      try writer.write { try writeAll($0, to: file) }
+      try writer.write { bytes in
+        try cancellation.check()
+        try writeAll(bytes, to: file)
+      }
       try systemCall("fsync", subject: temporary) { fsync(file) }
     } catch {
       unlink(temporary)

@@ -1,16 +1,20 @@
 import EROFS
 import LayerFormat
+import LinuxSystem
 
 extension LayerTree {
   /// What the layers came to, with layer n's data at block `dataStarts[n]` of the data; nodes that no
   /// name is left for are gone.
-  func filesystem(dataStarts: [UInt64], dataBlocks: UInt64) -> FilesystemTree {
+  func filesystem(
+    dataStarts: [UInt64], dataBlocks: UInt64, _ cancellation: CancellationFlag
+  ) throws(CancellationError) -> FilesystemTree {
     var numbers = [0: 0]
     var order = [0]
     var filesystem = FilesystemTree(nodes: [], dataBlocks: dataBlocks)
     var position = 0
     // Breadth first, names in order: the same layers give the same image.
     while position < order.count {
+      try cancellation.check()
       let node = nodes[order[position]]
       position += 1
       var names: [FilesystemTree.Name] = []

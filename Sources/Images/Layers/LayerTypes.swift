@@ -3,8 +3,8 @@ import Common
 /// How a layer's tar is compressed, from its media type.
 public enum LayerCompression: Sendable { case none, gzip, zstd }
 
-/// What a layer may cost at most. Lengths of paths, names, link targets and extended attributes are
-/// bounded by what Linux takes (`FormatLimits`), not configured.
+/// What a layer, and the image of several, may cost at most. Lengths of paths, names, link targets and extended
+/// attributes are bounded by what Linux takes (`FormatLimits`), not configured.
 public struct LayerLimits: Sendable {
   /// Of the uncompressed tar, and of what its files take in the data blob, holes of sparse files
   /// included: each by itself.
@@ -20,6 +20,20 @@ public struct LayerLimits: Sendable {
     self.maximumSize = maximumSize
     self.maximumEntries = maximumEntries
     self.stallTimeout = stallTimeout
+  }
+}
+
+extension LayerLimits {
+  /// Of all of an image's layers, those that a later layer replaces or hides included.
+  public var maximumImageEntries: Int { scaled(maximumEntries, by: 4) }
+
+  /// Of the indexes of all of an image's layers: what makes an image is in the daemon's memory meanwhile. An entry
+  /// takes some 100 bytes as a rule, but may have attributes of 64 KiB.
+  public var maximumIndexSize: ByteCount { ByteCount(bytes: UInt64(scaled(maximumImageEntries, by: 256))) }
+
+  private func scaled(_ count: Int, by factor: Int) -> Int {
+    let (product, overflow) = max(count, 0).multipliedReportingOverflow(by: factor)
+    return overflow ? .max : product
   }
 }
 
