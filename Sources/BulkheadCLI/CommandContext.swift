@@ -44,18 +44,10 @@ public struct Output: Sendable {
   func writeError(_ bytes: [UInt8]) throws { try Self.write(bytes, standardError) }
 
   private static func write(_ bytes: [UInt8], _ descriptor: Int32) throws {
-    var rest = bytes[...]
-    while !rest.isEmpty {
-      do {
-        let count = try systemCall("write") {
-          rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
-        }
-        rest = rest.dropFirst(count)
-      } catch  where error.number == EPIPE {
-        throw OutputClosed()
-      } catch {
-        throw CommandFailure("can't write the output: \(error)")
-      }
+    do { try writeAll(bytes, to: descriptor) } catch  where error.number == EPIPE {
+      throw OutputClosed()
+    } catch {
+      throw CommandFailure("can't write the output: \(error)")
     }
   }
 }

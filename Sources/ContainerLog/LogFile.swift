@@ -42,13 +42,7 @@ final class LogFile: Sendable {
 
   /// At the end of a file opened with O_APPEND, with as few writes as the kernel takes: one.
   func append(_ bytes: [UInt8]) throws(SystemError) {
-    var rest = bytes[...]
-    while !rest.isEmpty {
-      let written = try systemCall("write", subject: path) {
-        rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-      }
-      rest = rest.dropFirst(written)
-    }
+    try writeAll(bytes, to: descriptor, subject: path)
   }
 
   /// In one write, so that another process or the next daemon sees all of it or nothing.

@@ -19,12 +19,7 @@ func replaceFile(
   unlink(new)
   let file = try systemCall("open", subject: new) { open(new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode) }
   defer { close(file) }
-  var written = 0
-  while written < contents.count {
-    written += try systemCall("write", subject: new) {
-      contents.withUnsafeBytes { write(file, $0.baseAddress.map { $0 + written }, contents.count - written) }
-    }
-  }
+  try writeAll(contents, to: file, subject: new)
   try systemCall("fchmod", subject: new) { fchmod(file, mode) }
   if let owner { try systemCall("fchown", subject: new) { fchown(file, owner.uid, owner.gid) } }
   try systemCall("rename", subject: path) { rename(new, path) }

@@ -1,5 +1,6 @@
 import Common
 import LayerFormat
+import LinuxSystem
 
 /// Goes through a layer's tar and writes the blob and the index.
 struct LayerConverter {

@@ -182,12 +182,7 @@ import Testing
 
   @Test func aPullThatTheDaemonsEndCancelsGoesOnAfterIt() async throws {
     let image = try Self.image.get()
-    let content = content(image)
-    let server = try await ScriptedServer { request in
-      var answer = content.answer(request)
-      if request.path.contains("/blobs/") { answer.delay = .milliseconds(20) }
-      return answer
-    }
+    let server = try await slowServer(of: content(image))
     let test = try await TestStore()
     let pull = Task { try await test.store.pull("\(server.authority)/app") }
     while server.bytesSent < 1_500_000 { try await Task.sleep(for: .milliseconds(5)) }
@@ -203,12 +198,7 @@ import Testing
 
   @Test func aCancelledPullLeavesNothing() async throws {
     let image = try Self.image.get()
-    let content = content(image)
-    let server = try await ScriptedServer { request in
-      var answer = content.answer(request)
-      if request.path.contains("/blobs/") { answer.delay = .milliseconds(20) }
-      return answer
-    }
+    let server = try await slowServer(of: content(image))
     let test = try await TestStore()
     let pull = Task { try await test.store.pull("\(server.authority)/app") }
     while server.bytesSent < 1_000_000 { try await Task.sleep(for: .milliseconds(5)) }
@@ -217,5 +207,14 @@ import Testing
     #expect(await failure { try await pull.value }?.code == .cancelled)
     #expect(test.files.isEmpty)
     #expect(try await test.store.pull("\(server.authority)/app").id == image.id)
+  }
+
+  /// One whose blobs come in little by little.
+  private func slowServer(of content: HonestRegistry) async throws -> ScriptedServer {
+    try await ScriptedServer { request in
+      var answer = content.answer(request)
+      if request.path.contains("/blobs/") { answer.delay = .milliseconds(20) }
+      return answer
+    }
   }
 }

@@ -18,10 +18,7 @@ struct ImageListCommand: DaemonCommand {
   var quiet = false
 
   func run(in context: CommandContext) async throws {
-    let images = try await Connection(global, context).withDaemon {
-      try await $0.images.listImages(.init(), options: $0.quick).images
-    }
-    try printImages(images, global.output, quiet, context)
+    try await printImages(global, quiet, context)
   }
 }
 

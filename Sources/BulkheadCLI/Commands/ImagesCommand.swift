@@ -10,25 +10,23 @@ struct ImagesCommand: DaemonCommand {
   var quiet = false
 
   func run(in context: CommandContext) async throws {
-    let images = try await Connection(global, context).withDaemon {
-      try await $0.images.listImages(.init(), options: $0.quick).images
-    }
-    try printImages(images, global.output, quiet, context)
+    try await printImages(global, quiet, context)
   }
 }
 
-func printImages(
-  _ images: [Runtime_V1_Image], _ format: OutputFormat, _ quiet: Bool, _ context: CommandContext
-) throws {
+func printImages(_ global: GlobalOptions, _ quiet: Bool, _ context: CommandContext) async throws {
+  let images = try await Connection(global, context).withDaemon {
+    try await $0.images.listImages(.init(), options: $0.quick).images
+  }
   let rows = images.map(ImageRow.init).sorted { ($0.title, $0.id) < ($1.title, $1.id) }
-  if format == .table, !quiet {
+  if global.output == .table, !quiet {
     // A line a tag, as a tag is what is removed.
     let lines = rows.flatMap { row in
       (row.tags.isEmpty ? [row.title] : row.tags).map { ImageLine(name: $0, image: row) }
     }
     try context.output.print(table(lines, ImageLine.columns))
   } else {
-    try context.output.print(rows, as: format, quiet: quiet)
+    try context.output.print(rows, as: global.output, quiet: quiet)
   }
 }
 

@@ -103,7 +103,7 @@ public enum ImageFilesystem {
       defer { close(file) }
       try writer.write { bytes in
         try cancellation.check()
-        try writeAll(bytes, to: file)
+        try writeAll(bytes, to: file, subject: temporary)
       }
       try systemCall("fsync", subject: temporary) { fsync(file) }
     } catch {
@@ -111,16 +111,6 @@ public enum ImageFilesystem {
       throw error
     }
     try systemCall("rename", subject: path) { rename(temporary, path) }
-  }
-
-  private static func writeAll(_ bytes: [UInt8], to file: Int32) throws {
-    var written = 0
-    while written < bytes.count {
-      written += try bytes.withUnsafeBytes { bytes in
-        let rest = UnsafeRawBufferPointer(rebasing: bytes[written...])
-        return try systemCall("write", subject: "image metadata") { Glibc.write(file, rest.baseAddress, rest.count) }
-      }
-    }
   }
 
   /// Version 8, "custom" (RFC 9562, 5.8): the digest's first bits.

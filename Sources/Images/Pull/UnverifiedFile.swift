@@ -34,7 +34,7 @@ final class UnverifiedFile: Sendable {
   deinit { close(file) }
 
   func append(_ bytes: [UInt8]) throws {
-    try StoreFiles.writeAll(file, bytes, subject: path)
+    try writeAll(bytes, to: file, subject: path)
   }
 
   /// At most `count` bytes from `offset`; fewer at the end.

@@ -15,23 +15,13 @@ enum StoreFiles {
   static func write(_ bytes: Data, to path: String) throws {
     let file = try open(path, O_WRONLY | O_CREAT | O_TRUNC)
     defer { close(file) }
-    try writeAll(file, bytes, subject: path)
+    try bytes.withUnsafeBytes { try writeAll($0, to: file, subject: path) }
     try systemCall("fsync", subject: path) { fsync(file) }
   }
 
   /// Opens or creates with mode 0600.
   static func open(_ path: String, _ flags: Int32) throws -> Int32 {
     try systemCall("open", subject: path) { Glibc.open(path, flags | O_CLOEXEC | O_NOFOLLOW, 0o600) }
-  }
-
-  static func writeAll(_ file: Int32, _ bytes: some ContiguousBytes, subject: String) throws {
-    try bytes.withUnsafeBytes { buffer in
-      var rest = buffer[...]
-      while !rest.isEmpty {
-        let count = try systemCall("write", subject: subject) { Glibc.write(file, rest.baseAddressOfSlice, rest.count) }
-        rest = rest.dropFirst(count)
-      }
-    }
   }
 
   /// At most `limit` bytes of a file; throws `dataLoss` if it has more.
@@ -106,8 +96,4 @@ enum StoreFiles {
     return BulkheadError(
       .resourceExhausted, "the disk of \(path) is full: remove images or make room there", cause: error)
   }
-}
-
-extension Slice where Base == UnsafeRawBufferPointer {
-  fileprivate var baseAddressOfSlice: UnsafeRawPointer? { UnsafeRawBufferPointer(rebasing: self).baseAddress }
 }

@@ -48,14 +48,7 @@ final class ZygoteClient: Sendable {
 
   private func memoryFile(_ bytes: [UInt8]) throws -> Descriptor {
     let file = Descriptor(owning: try systemCall("memfd_create") { guest_memory_file("job") })
-    let number = file.number
-    var rest = bytes[...]
-    while !rest.isEmpty {
-      let count = try systemCall("write", subject: "job") {
-        rest.withUnsafeBytes { write(number, $0.baseAddress, $0.count) }
-      }
-      rest = rest.dropFirst(count)
-    }
+    try writeAll(bytes, to: file.number, subject: "job")
     return file
   }
 
