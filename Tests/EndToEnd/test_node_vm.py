@@ -4,6 +4,7 @@ asserted there is in node_vm/checks.py; each check is a test here, under the sam
 import ast
 import subprocess
 import sys
+import warnings
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -27,6 +28,23 @@ cat /tmp/report.xml >/dev/vport*
 @pytest.fixture(scope="module")
 def report(layout, tool):
     """What came of each check: None, or how it failed."""
+    vm = boot(layout, tool)
+    try:
+        if vm.panicked():
+            # Seen once in a dozen boots, in RCU, cause unknown: see docs/development.md.
+            warnings.warn(f"the node's own kernel panicked, and is booted again: {vm.said()}")
+            vm.close()
+            vm = boot(layout, tool)
+        assert vm.report.stat().st_size, f"the checks did not run: {vm.said()}"
+        cases = ElementTree.parse(vm.report).iter("testcase")
+        results = {case.get("name"): outcome(case) for case in cases}
+        yield {name: text and f"{text}\n{vm.said()}" for name, text in results.items()}
+    finally:
+        vm.close()
+
+
+def boot(layout, tool) -> NodeVM:
+    """A node in which the checks have run."""
     vm = NodeVM()
     try:
         archive = f"docker-archive:{vm.shared}/image.tar:localhost/test/plain:1"
@@ -36,12 +54,10 @@ def report(layout, tool):
         (vm.shared / "run").write_text(RUN)
         vm.start()
         vm.wait(500)
-        assert vm.report.stat().st_size, f"the checks did not run: {vm.said()}"
-        cases = ElementTree.parse(vm.report).iter("testcase")
-        results = {case.get("name"): outcome(case) for case in cases}
-        yield {name: text and f"{text}\n{vm.said()}" for name, text in results.items()}
-    finally:
+    except BaseException:
         vm.close()
+        raise
+    return vm
 
 
 def outcome(case) -> str | None:
@@ -49,7 +65,7 @@ def outcome(case) -> str | None:
     return "\n".join(f"{child.get('message')}\n{child.text}" for child in bad) or None
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1100)
 @pytest.mark.parametrize("check", NAMES)
 def test_in_the_node(report, check):
     assert check in report, f"{check} did not run"

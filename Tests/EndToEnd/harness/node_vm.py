@@ -31,6 +31,7 @@ class NodeVM:
         self.processes: list[subprocess.Popen] = []
 
     def start(self):
+        assert (MODULES / "vhost_vsock.ko").exists(), f"{MODULES} has no vhost_vsock.ko: run `make kernel`"
         (self.base / "root").mkdir()
         socket = self.base / "root.sock"
         self._launch("virtiofsd", "unshare", "--mount", "bash", "-c", SHARE, "share", self.base / "root", socket)
@@ -50,7 +51,7 @@ class NodeVM:
         )  # fmt: skip
 
     def _command_line(self) -> str:
-        words = ["console=ttyS0", "quiet", "panic=-1", "root=root", "rootfstype=virtiofs", "ro", f"init={INIT}"]
+        words = ["console=ttyS0", "loglevel=5", "panic=-1", "root=root", "rootfstype=virtiofs", "ro", f"init={INIT}"]
         # As pods' guests have them, for the same reasons (GuestPlatform.swift).
         words += ["tsc=reliable", "no_timer_check", "rcupdate.rcu_expedited=1", "mitigations=off"]
         # What the kernel doesn't know becomes process 1's environment.
@@ -75,6 +76,10 @@ class NodeVM:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the node VM did not end within {seconds} s: {self.said()}") from None
 
+    def panicked(self) -> bool:
+        """Whether its kernel did, which says nothing of what runs in it."""
+        return "Kernel panic - not syncing: Fatal exception" in self.console.read_text(errors="replace")
+
     def said(self) -> str:
         """The end of its console, and what its processes complain of."""
         logs = [self.console, *self.base.glob("*.log")]
@@ -84,8 +89,9 @@ class NodeVM:
         for process in reversed(self.processes):
             process.kill()
             process.wait(30)
+        self.processes.clear()
         if not os.environ.get("BULKHEAD_KEEP"):
-            shutil.rmtree(self.base)
+            shutil.rmtree(self.base, ignore_errors=True)
 
 
 # In a mount namespace of its own, which ends with virtiofsd: a view of this machine's root that nobody can
