@@ -22,7 +22,7 @@ extension Setting {
       example: .gibibytes(64), "No pod gets more memory than this. Default: the node's memory."),
     .value(
       "vm", "boot_timeout", \.vm.bootTimeout, .duration(1000...3_600_000),
-      "A VM whose agent has not answered by then is given up."),
+      "A VM whose agent has not answered by then is given up, and one that is not the pod's as long after that."),
     .value(
       "vm", "scratch_size", \.vm.scratchSize, .size(ByteCount.mebibytes(64)...ByteCount.gibibytes(16384)),
       "The disk that holds all that a pod's containers write. The file is sparse: it takes what is written."),

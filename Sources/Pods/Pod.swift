@@ -136,9 +136,11 @@ actor Pod {
   private func settle(_ booted: Booted, _ network: PodNetworkSetup, _ clock: PhaseClock) async throws {
     agentVersion = printable(booted.health.agentVersion, limit: 64)
     let request = sandboxRequest(network)
+    // The guest is still coming up: what its boot may take is the measure.
+    let limit = max(.seconds(30), services.configuration.bootTimeout)
     try await stoppingEarly(booted.machine) {
       _ = try await clock.measure("create sandbox") {
-        try await booted.agent.call("set up the guest", request, deadline: .seconds(30)) {
+        try await booted.agent.call("set up the guest", request, deadline: limit) {
           try await $0.createSandbox(request: $1, options: $2)
         }
       }

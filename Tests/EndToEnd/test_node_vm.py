@@ -53,7 +53,7 @@ def boot(layout, tool) -> NodeVM:
         (vm.shared / "net").chmod(0o755)
         (vm.shared / "run").write_text(RUN)
         vm.start()
-        vm.wait(500)
+        vm.wait(1500)
     except BaseException:
         vm.close()
         raise
@@ -65,7 +65,7 @@ def outcome(case) -> str | None:
     return "\n".join(f"{child.get('message')}\n{child.text}" for child in bad) or None
 
 
-@pytest.mark.timeout(1100)
+@pytest.mark.timeout(3300)
 @pytest.mark.parametrize("check", NAMES)
 def test_in_the_node(report, check):
     assert check in report, f"{check} did not run"

@@ -55,7 +55,7 @@ struct PodUsageReader {
     // No container has cgroups of its own below: the usual case.
     let flat = reader.descendants(Boot.pod) == UInt64(containers.count)
     for container in containers {
-      let hasRun = reader.hasChanged(container.cgroup, in: response.pod)
+      let hasRun = reader.hasChanged(container.cgroup, below: Boot.pod)
       guard let stats = hasRun ? stats(of: container, in: response.pod, flat) : last[container.id] else { continue }
       response.pod.processes &+= stats.usage.processes
       response.containers.append(stats)

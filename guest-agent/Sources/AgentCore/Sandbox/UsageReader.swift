@@ -21,30 +21,27 @@ struct UsageReader {
     .cpu, .memory, .threads, .cpuPressure, .memoryPressure, .ioPressure, .disks,
   ]
 
+  /// Of these, those that sum up what is below: where they read the same, they do so in all cgroups below.
+  private static let summing: [CgroupFiles.Name] = [.memoryPressure, .ioPressure, .disks]
+
   /// Reads those files. False if all of them read as they did before, so that the last `usage` still holds.
-  /// The cgroup's parent, where it was read just before, spares reading what is nothing for all of its children together.
-  mutating func hasChanged(_ cgroup: Cgroup, in parent: Bulkhead_Agent_V1_CgroupStats? = nil) -> Bool {
+  /// `parent`, if it was read just before, spares reading of what has not changed in any of its children.
+  mutating func hasChanged(_ cgroup: Cgroup, below parent: Cgroup? = nil) -> Bool {
     let record = record(cgroup)
+    let above = parent.map { self.record($0).changed }
     var hasChanged = record.isForgotten
     record.isForgotten = false
     for name in Self.telltale {
-      let count = Self.isNothing(name, parent) ? 0 : record.files.read(name, &buffer)
-      let isSame = record.texts[name].map { $0.count == count && memcmp($0, buffer, count) == 0 } ?? false
-      if isSame { continue }
-      record.texts[name] = Array(buffer[..<count])
+      let known = record.texts[name.rawValue]
+      record.changed[name.rawValue] = false
+      if let above, !above[name.rawValue], known != nil, Self.summing.contains(name) { continue }
+      let count = record.files.read(name, &buffer)
+      if let known, known.count == count, memcmp(known, buffer, count) == 0 { continue }
+      record.texts[name.rawValue] = Array(buffer[..<count])
+      record.changed[name.rawValue] = true
       hasChanged = true
     }
     return hasChanged
-  }
-
-  private static func isNothing(_ name: CgroupFiles.Name, _ parent: Bulkhead_Agent_V1_CgroupStats?) -> Bool {
-    guard let parent else { return false }
-    return switch name {
-    case .memoryPressure: parent.memoryPressure.some.totalMicroseconds == 0
-    case .ioPressure: parent.ioPressure.some.totalMicroseconds == 0
-    case .disks: parent.disks.isEmpty
-    default: false
-    }
   }
 
   /// For when a limit has changed: everything has then.
@@ -203,11 +200,12 @@ struct UsageReader {
 /// What is kept of a cgroup between two readings.
 private final class CgroupRecord {
   let files: CgroupFiles
-  /// Of the telltale files.
-  var texts: [CgroupFiles.Name: [UInt8]] = [:]
+  /// Of the telltale files, by their names' numbers, and which of them read differently the last time.
+  var texts = [[UInt8]?](repeating: nil, count: CgroupFiles.Name.allCases.count)
+  var changed = [Bool](repeating: false, count: CgroupFiles.Name.allCases.count)
   var isForgotten = false
 
   init(_ cgroup: Cgroup) { files = CgroupFiles(cgroup) }
 
-  func text(_ name: CgroupFiles.Name) -> KernelText { KernelText(texts[name] ?? []) }
+  func text(_ name: CgroupFiles.Name) -> KernelText { KernelText(texts[name.rawValue] ?? []) }
 }
