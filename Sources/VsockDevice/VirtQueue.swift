@@ -41,6 +41,8 @@ struct VirtQueue {
   private(set) var position: UInt16
   /// `position` when the guest was last told.
   private var announced: UInt16
+  /// In segments, of those completed so far: descriptors at most, if none is indirect.
+  private var longestChain = 1
   /// The memory of the chain that `next` last returned, in order.
   private(set) var segments: ContiguousArray<SharedBytes> = []
 
@@ -87,6 +89,7 @@ struct VirtQueue {
     used.store32(UInt32(chain.head), at: entry)
     used.store32(UInt32(truncatingIfNeeded: written), at: entry + 4)
     position &+= 1
+    longestChain = max(longestChain, segments.count)
     used.storeRelease16(position, at: 2)
   }
 
@@ -210,8 +213,10 @@ struct VirtQueue {
   }
 
   /// Whether the guest wants to be told of what was completed since it last was. `patience`: completed chains that it
-  /// need not hear of before there are more.
+  /// need not hear of before there are more; fewer where they could take more than a quarter of the ring, for room in which
+  /// it may be waiting.
   mutating func announcementDue(patience: UInt16 = 0) -> Bool {
+    let patience = min(patience, size / 4 / UInt16(clamping: longestChain))
     let previous = announced
     let since = position &- previous
     guard since != 0 else { return false }

@@ -95,6 +95,17 @@ def sleeper(pod, images):
     return pod.run(images.plain, "/bin/sleep", "100000", name="sleeper")
 
 
+@pytest.fixture(scope="module")
+def echo(pod, images):
+    """A port of the shared pod that gives back what it gets."""
+    port = 9000
+    container = pod.run(images.plain, "/bin/net", "mirror", str(port))
+    container.wait_output("serving")
+    yield port
+    container.stop(0)
+    container.remove()
+
+
 @pytest.fixture
 def own_node(cri, operator, registry):
     """Makes daemons that a test may kill and configure as it likes: `own_node(start=True, **settings)`."""

@@ -103,14 +103,20 @@ def test_much_output(kubectl, target):
     assert kubectl.run("exec", *target, "--", "/bin/sh", "-c", script).stdout == b"0123456789abcde\n" * (8 * MIB // 16)
 
 
+def wait_for_size(terminal, columns: int, rows: int):
+    """Until the shell in the terminal sees it."""
+    terminal.type(f"until stty size | grep '{rows} {columns}'; do sleep 0.1; done\n")
+    terminal.wait_for(f"\n{rows} {columns}")
+
+
 def test_a_terminal_and_its_size(kubectl, target):
     with kubectl.terminal("exec", "-it", *target, "--", "/bin/sh", columns=100, rows=50) as terminal:
         terminal.wait_for("# ")
         terminal.type("stty size; tty\n")
         terminal.wait_for("50 100\r\n/dev/pts/")
         terminal.resize(70, 20)
-        terminal.type("until stty size | grep '20 70'; do sleep 0.1; done; exit 7\n")
-        terminal.wait_for("\n20 70")
+        wait_for_size(terminal, 70, 20)
+        terminal.type("exit 7\n")
         assert terminal.wait() == 7
         assert not terminal.is_raw()
 
@@ -179,11 +185,10 @@ def test_attach_to_a_terminal(kubectl, api, pod, images):
     words = ["-it", pod.config.metadata.name, "-c", container.config.metadata.name]
     with kubectl.terminal("attach", *words, columns=90, rows=30) as terminal:
         terminal.wait_for("If you don't see a command prompt")
-        terminal.type("until stty size | grep '30 90'; do sleep 0.1; done\n")
-        terminal.wait_for("\n30 90")
+        wait_for_size(terminal, 90, 30)
         terminal.resize(60, 15)
-        terminal.type("until stty size | grep '15 60'; do sleep 0.1; done; exit\n")
-        terminal.wait_for("\n15 60")
+        wait_for_size(terminal, 60, 15)
+        terminal.type("exit\n")
         assert terminal.wait() == 0
     api.hide(container)
     container.wait()
@@ -191,16 +196,6 @@ def test_attach_to_a_terminal(kubectl, api, pod, images):
 
 
 # Port-forward
-
-
-@pytest.fixture(scope="module")
-def echo(pod, images):
-    """Port 9100 of the pod gives back what it gets."""
-    container = pod.run(images.plain, "/bin/net", "mirror", "9100")
-    container.wait_output("serving")
-    yield 9100
-    container.stop(0)
-    container.remove()
 
 
 @contextmanager

@@ -227,16 +227,6 @@ def test_attach_several_at_once(node, pod, images):
 # Port-forward
 
 
-@pytest.fixture(scope="module")
-def echo(pod, images):
-    """Port 9000 of the pod gives back what it gets."""
-    container = pod.run(images.plain, "/bin/net", "mirror", "9000")
-    container.wait_output("serving")
-    yield 9000
-    container.stop(0)
-    container.remove()
-
-
 def test_port_forward(node, pod, echo):
     with PortForward(node.cri.PortForward(pod_sandbox_id=pod.id).url) as client:
         for _ in range(3):

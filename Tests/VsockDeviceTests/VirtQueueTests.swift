@@ -245,6 +245,20 @@ private final class TestRing {
     }
   }
 
+  @Test func aPatientRingNeverKeepsAGuestWaitingForRoom() throws {
+    let ring = TestRing()
+    var queue = try ring.queue(.fromGuest, .eventIndex)
+    // Two such chains fill a half of the ring.
+    ring.descriptor(0, at: 0x12000, 64, .next, next: 1)
+    ring.descriptor(1, at: 0x13000, 64)
+    let told = try (0..<3).map { _ in
+      ring.publish(0)
+      queue.complete(try #require(try queue.next(in: ring.memory)), written: 0)
+      return queue.announcementDue(patience: 8)
+    }
+    #expect(told == [false, true, false])
+  }
+
   @Test func askingForAKickSeesWhatCameMeanwhile() throws {
     for features in [Features(), .eventIndex] {
       let ring = TestRing()

@@ -5,11 +5,11 @@ then on passes bytes between kubectl and that URL without looking at them."""
 import json
 import socket
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import grpc
 
+from harness.httpserver import LoopbackServer, QuietHandler
 from harness.node import Container, Node, Pod
 
 NAMESPACE = "tests"
@@ -22,7 +22,7 @@ RESOURCES = [
 ]
 
 
-class ApiServer:
+class ApiServer(LoopbackServer):
     """Serves plain HTTP on loopback, to whoever asks, until it is closed."""
 
     def __init__(self, node: Node):
@@ -30,10 +30,8 @@ class ApiServer:
         self._pods: dict[str, tuple[Pod, dict[str, Container]]] = {}
         # What was upgraded: the path's last word and the protocol that client and daemon agreed on.
         self.upgrades: list[tuple[str, str]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        super().__init__(self._handler())
+        self.url = f"http://{self.address}"
 
     def show(self, *containers: Container):
         """Lets clients see these containers and their pods."""
@@ -43,10 +41,6 @@ class ApiServer:
 
     def hide(self, container: Container):
         self._pods[container.pod.config.metadata.name][1].pop(container.config.metadata.name)
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
 
     # What it answers.
 
@@ -93,12 +87,7 @@ class ApiServer:
     def _handler(self):
         api = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_):
-                pass
-
+        class Handler(QuietHandler):
             def do_GET(self):
                 url = urlsplit(self.path)
                 match url.path.strip("/").split("/"):

@@ -6,12 +6,11 @@ import hashlib
 import json
 import socket
 import subprocess
-import threading
 import time
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from harness.httpserver import LoopbackServer, QuietHandler
 from harness.wait import until
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -75,7 +74,7 @@ class Registry:
         self.log.close()
 
 
-class CraftedRegistry:
+class CraftedRegistry(LoopbackServer):
     """Serves whatever it is given, right or wrong, and can ask for a password or be slow."""
 
     def __init__(self):
@@ -85,10 +84,8 @@ class CraftedRegistry:
         # Bytes a second for blobs; None: as fast as it goes.
         self.rate: int | None = None
         self.blob_requests: list[tuple[str, str | None]] = []
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.server.daemon_threads = True
-        self.host = f"127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        super().__init__(self._handler())
+        self.host = self.address
 
     def blob(self, data: bytes, digest: str | None = None) -> dict:
         """Stores a blob, under a digest that may be wrong; answers the rest of its descriptor."""
@@ -121,19 +118,10 @@ class CraftedRegistry:
                 return data
         return None
 
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
-
     def _handler(self):
         registry = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_):
-                pass
-
+        class Handler(QuietHandler):
             def do_HEAD(self):
                 self.do_GET()
 

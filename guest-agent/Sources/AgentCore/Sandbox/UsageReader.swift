@@ -41,7 +41,8 @@ struct UsageReader {
       record.changed[name.rawValue] = true
       hasChanged = true
     }
-    return hasChanged
+    // Where not even that can be read, nothing tells.
+    return hasChanged || record.text(.cpu).isEmpty
   }
 
   /// For when a limit has changed: everything has then.
