@@ -53,6 +53,14 @@ import Testing
     #expect(kernel.all("cid").first?["address"] == "77")
   }
 
+  @Test func packetsAreNotCopiedByStringInstructions() {
+    for vsock in [Domain.Vsock.kernel(cid: 77), .device(socketPath: "/vhost.sock")] {
+      let variables = domain { $0.vsock = vsock }.all("qemu:env")
+      #expect(variables.map { $0["name"] } == ["GLIBC_TUNABLES"])
+      #expect(variables.map { $0["value"] } == ["glibc.cpu.x86_rep_movsb_threshold=1048576"])
+    }
+  }
+
   @Test func onlyEmulatedProcessorsLackERMS() throws {
     func features(_ element: XMLTag) -> [String?] {
       element.all("cpu").flatMap { $0.all("feature") }.map { $0["name"] }
