@@ -77,11 +77,8 @@ private func prepare(_ pod: Pod, _ streams: HostStreams) async {
     VMSecret.hide()
   }
   _ = try? await pod.namespace.first()
-  let rehearsed = await pod.rehearse()
   pod.booted.fire()
-  async let cleared: Void = pod.clearRehearsal(rehearsed)
   await take(streams)
-  await cleared
 }
 
 /// Takes streams, again should the listener ever fail.

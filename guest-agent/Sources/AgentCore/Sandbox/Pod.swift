@@ -33,8 +33,6 @@ final class Pod: Sendable {
   let seccomp = SeccompCompiler()
   /// Fires when the guest is ready for containers.
   let booted: Signal
-  /// Fires when the sandbox is there.
-  let ready = Signal()
   let disks: any DiskSource
   let usage = Mutex(PodUsageReader())
   private let state = Mutex(State())
@@ -64,13 +62,13 @@ final class Pod: Sendable {
         try makeDirectories(GuestPath.scratch)
         try disks.mountScratch(serial: plan.scratchSerial, on: GuestPath.scratch)
       }
+      await rehearse()
     } catch {
       state.withLock { $0.sandbox = .none }
       throw error
     }
     let files = ["hostname", "hosts"] + (plan.resolvConf.isEmpty ? [] : ["resolv.conf"])
     state.withLock { $0.sandbox = .ready(files: files) }
-    ready.fire()
   }
 
   /// Kills all containers and flushes what they wrote. No container can be made afterwards.

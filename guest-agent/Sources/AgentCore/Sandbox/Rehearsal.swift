@@ -6,58 +6,31 @@ import LinuxSystem
 
 /// A container that nobody asked for, built and started on a program that isn't there. The first container of a VM finds
 /// all its code cold: the agent's pages on disk, Swift's metadata not made, and under TCG every instruction of kernel
-/// and agent untranslated. Done as the guest comes up, when it otherwise waits for the host, that is not the first real
-/// container's to pay.
+/// and agent untranslated. Done before the pod is ready, that is not the first real container's to pay.
 extension Pod {
-  /// Its way up to the program. What is left of it then is for `clearRehearsal`; nil: nothing.
-  func rehearse() async -> Container? {
+  /// From its request to its removal. The scratch disk must be mounted.
+  func rehearse() async {
     do {
       // As it would come over the wire.
       let message: [UInt8] = try Self.rehearsal.serializedBytes()
       let plan = try ContainerPlan(.init(serializedBytes: message), podFiles: [])
       let target = try await namespace.first()
-      return try await onDedicatedThread { [self] in
-        let container = try build(plan, image: "/", in: Self.rehearsalDirectory, project: 0, target: target)
+      try await onDedicatedThread { [self] in
+        let scratch = ScratchDirectory(containerID: plan.id)
+        defer { scratch.remove() }
+        let container = try build(plan, image: "/", in: scratch, project: Self.rehearsalProject, target: target)
         // There is no such program; the way to it is what counts.
         try? container.start()
-        return container
-      }
-    } catch {
-      log("the rehearsal of a container failed: \(error)")
-      return nil
-    }
-  }
-
-  /// Its end, and the same for what a container has on the scratch disk, once that is there. For the time in which
-  /// the guest waits for its first container.
-  func clearRehearsal(_ container: Container?) async {
-    do {
-      try await onDedicatedThread {
-        Self.stepBack()
-        guard let container else { return }
         try container.signal(UInt32(SIGKILL), all: true)
         _ = try container.cgroup.killAndWait()
         container.output.close()
         try container.cgroup.remove()
-        Self.rehearsalDirectory.remove()
       }
-      try await ready.wait()
-      try await onDedicatedThread {
-        Self.stepBack()
-        let directory = ScratchDirectory(containerID: Self.rehearsal.containerID)
-        try directory.create(project: Self.rehearsalProject)
-        directory.remove()
-      }
-    } catch { log("the end of a container's rehearsal failed: \(error)") }
+    } catch { log("the rehearsal of a container failed: \(error)") }
   }
-
-  /// Whatever else wants the processor goes before this thread.
-  private static func stepBack() { setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, 19) }
 
   /// Those of containers come after it.
   static let rehearsalProject: UInt32 = 1
-  private static let rehearsalDirectory = ScratchDirectory(
-    containerID: rehearsal.containerID, below: GuestPath.rehearsal)
 
   private static var rehearsal: Bulkhead_Agent_V1_CreateContainerRequest {
     .with {

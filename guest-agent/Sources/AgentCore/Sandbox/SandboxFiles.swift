@@ -9,8 +9,6 @@ import LinuxSystem
 enum GuestPath {
   static let images = "/run/bulkhead/images"
   static let scratch = "/run/bulkhead/scratch"
-  /// Of what is a container only in rehearsal.
-  static let rehearsal = "/run/bulkhead/rehearsal"
   static let files = "/run/bulkhead/etc"
   /// Containers' roots are mounted over it, each in a mount namespace of its own.
   static let rootMountPoint = "/run/bulkhead/root"

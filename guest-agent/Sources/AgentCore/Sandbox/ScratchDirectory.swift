@@ -9,7 +9,7 @@ struct ScratchDirectory: Sendable {
   var upper: String { "\(path)/upper" }
   var work: String { "\(path)/work" }
 
-  init(containerID: String, below parent: String = GuestPath.scratch) { path = "\(parent)/\(containerID)" }
+  init(containerID: String) { path = "\(GuestPath.scratch)/\(containerID)" }
 
   /// What is written below counts against `project`, where the filesystem can count.
   func create(project: UInt32) throws {
