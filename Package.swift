@@ -101,7 +101,7 @@ let package = Package(
         "OperatorAPI", "Pods", "Streaming", grpc, logging,
       ]),
     library(
-      "LibvirtHypervisor", ["CLibvirt", "CLinux", "LinuxSystem", "Common", "Hypervisor", "VsockClient"]),
+      "LibvirtHypervisor", ["CLibvirt", "CLinux", "LinuxSystem", "Common", "Hypervisor", "Netlink", "VsockClient"]),
     library(
       "BulkheadCLI",
       ["CLinux", "CRI", "Common", "ContainerLog", "GRPCNGHTTP2", "LinuxSystem", "OperatorAPI", argumentParser, grpc]),
@@ -167,7 +167,11 @@ let package = Package(
     .testTarget(
       name: "GRPCNGHTTP2Tests", dependencies: ["TestSupport", "GRPCNGHTTP2", grpc], resources: [.copy("Resources")],
       swiftSettings: ours),
-    tests("LibvirtHypervisorTests", ["Common", "Hypervisor", "LibvirtHypervisor", "LinuxSystem", "bulkhead-vsock"]),
+    tests(
+      "LibvirtHypervisorTests",
+      [
+        "CLinux", "CNetlink", "Common", "Hypervisor", "LibvirtHypervisor", "LinuxSystem", "Netlink", "bulkhead-vsock",
+      ]),
     tests("OCISpecTests", ["OCISpec"]),
     tests("LayerTests", ["TestSupport", "Common", "Images", "LayerFormat", "bulkhead-unpack"]),
     tests("EROFSTests", ["EROFS", "LayerFormat"]),

@@ -4,7 +4,8 @@ extension Setting {
   static let vm: [Setting] = [
     .value(
       "vm", "hypervisor", \.vm.hypervisor, .choice(),
-      "embed: libvirt runs inside the daemon. system: the node's libvirtd, so that virsh sees the VMs."),
+      "embed: libvirt runs inside the daemon. system: the node's libvirtd, so that virsh sees the VMs; QEMU is then in "
+        + "the node's network namespace and not in the pod's, and bulkheadd must be restarted after libvirtd was."),
     .value(
       "vm", "accelerator", \.vm.accelerator, .choice(),
       "auto takes KVM where a test guest really runs on it, else emulation (tcg), which is many times slower. "

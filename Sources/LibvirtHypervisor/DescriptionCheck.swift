@@ -3,6 +3,8 @@ import Hypervisor
 
 /// What a machine may be described as, checked before anything of it is made.
 extension MachineDescription {
+  static let maximumInterfaces = 8
+
   func check(_ configuration: LibvirtConfiguration) throws(BulkheadError) {
     try require(
       (1...configuration.maximumVCPUs).contains(vcpus), "\(vcpus) vCPUs; 1 to \(configuration.maximumVCPUs) can be")
@@ -14,13 +16,8 @@ extension MachineDescription {
     try require(disks.count <= 64, "too many disks")
     try require(Set(disks.map(\.serial)).count == disks.count, "two disks with one serial")
     for disk in disks { try disk.check() }
-    try require(interfaces.count <= 8, "too many network interfaces")
+    try require(interfaces.count <= Self.maximumInterfaces, "too many network interfaces")
     for interface in interfaces { try interface.check() }
-    if case .system = configuration.connection, networkNamespace != nil {
-      throw BulkheadError(
-        .unimplemented,
-        "with qemu:///system, QEMU cannot be started in a pod's network namespace; use the embedded libvirt")
-    }
   }
 }
 

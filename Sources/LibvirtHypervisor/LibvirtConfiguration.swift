@@ -8,8 +8,8 @@ public struct LibvirtConfiguration: Sendable {
     /// libvirt's QEMU driver inside this process, with its state under `root` (at most 40 bytes long:
     /// monitor sockets lie below it). Needs no libvirtd; machines outlive the process.
     case embedded(root: String)
-    /// The node's own libvirtd or virtqemud, so that virsh shows the machines. QEMU runs in the host's
-    /// network namespace.
+    /// The node's own libvirtd or virtqemud, so that virsh shows the machines. It must be in the calling
+    /// process' network and mount namespaces. QEMU runs in that network namespace and not in the pod's.
     case system
   }
 

@@ -126,13 +126,21 @@ public final class LibvirtHypervisor: Hypervisor {
   public func find(_ id: MachineID) async throws -> (any VirtualMachine)? {
     if let known = machines[id], known.exitSignal.exit == nil { return known }
     let found = try await onThread(within: .seconds(30), "looking for machine \(id)") { [self] _ -> LibvirtMachine? in
-      // libvirt, asked for a domain whose start was cut off, waits half a minute for a QEMU that isn't there.
-      guard ProcessIdentity.hasQEMU(id), let domain = try connection.find(id.text), let record = try records.load(id)
+      guard mayHaveDomain(id), let domain = try connection.find(id.text), let record = try records.load(id)
       else { return nil }
       return machine(record, id: id, domain: domain)
     }
     guard let found else { return nil }
     return try machines.add(found)
+  }
+
+  private func mayHaveDomain(_ id: MachineID) -> Bool {
+    switch configuration.connection {
+    // Asked for a domain whose start was cut off, it waits half a minute for a QEMU that isn't there.
+    case .embedded: ProcessIdentity.hasQEMU(id)
+    // Goes on with a start whose client has gone, before there is a QEMU.
+    case .system: true
+    }
   }
 
   public func running() async throws -> [MachineID] {

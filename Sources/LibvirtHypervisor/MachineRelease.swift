@@ -27,8 +27,9 @@ struct MachineRelease {
       for disk in record.machineDisks { try preparation.withdraw(disk) }
     }
     try directory.remove()
-    if case .embedded(let root) = configuration.connection {
-      try removeFile(EmbedRoot(path: root).logFile(domain: id.text))
+    switch configuration.connection {
+    case .embedded(let root): try removeFile(EmbedRoot(path: root).logFile(domain: id.text))
+    case .system: try TapLoan.removeLeft(of: id)
     }
     try records.remove(id)
   }

@@ -33,10 +33,26 @@ struct MachineStart {
       record.vsock = .device(device)
       try hypervisor.records.save(record)
     }
-    let xml = try domain(record, directory, disks, user).xml()
-    try enterNetworkNamespace()
-    let domain = try hypervisor.connection.create(xml)
+    let domain = try startInNetworkNamespace { interfaces in
+      try hypervisor.connection.create(try self.domain(record, directory, disks, interfaces, user).xml())
+    }
     return hypervisor.machine(record, id: id, domain: domain)
+  }
+
+  /// Runs `start`, which starts QEMU, with the machine's interfaces by the names that they are to be opened by. The
+  /// embedded libvirt starts QEMU from the calling thread, and so in its namespace; the node's own in the node's.
+  private func startInNetworkNamespace(
+    _ start: ([MachineInterface]) throws -> LibvirtDomain
+  ) throws -> LibvirtDomain {
+    guard let namespace = description.networkNamespace else { return try start(description.interfaces) }
+    switch configuration.connection {
+    case .embedded:
+      try enterNetworkNamespace(namespace)
+      return try start(description.interfaces)
+    case .system:
+      let loan = TapLoan(id: id, interfaces: description.interfaces, namespace: namespace)
+      return try loan.whileLent(start) { try $0.destroy() }
+    }
   }
 
   private func newRecord() -> MachineRecord {
@@ -59,7 +75,8 @@ struct MachineStart {
   }
 
   private func domain(
-    _ record: MachineRecord, _ directory: MachineDirectory, _ disks: [DomainDisk], _ user: (uid: UInt32, gid: UInt32)
+    _ record: MachineRecord, _ directory: MachineDirectory, _ disks: [DomainDisk],
+    _ interfaces: [MachineInterface], _ user: (uid: UInt32, gid: UInt32)
   ) -> Domain {
     let vsock: Domain.Vsock =
       switch record.vsock {
@@ -71,12 +88,10 @@ struct MachineStart {
       accelerator: record.accelerator, emulator: configuration.emulator, vcpus: description.vcpus,
       memory: description.memory, uid: user.uid, gid: user.gid, kernel: hypervisor.kernel,
       bootImage: hypervisor.bootImage, consolePath: directory.console, secretPath: directory.secret, vsock: vsock,
-      disks: disks, interfaces: description.interfaces)
+      disks: disks, interfaces: interfaces)
   }
 
-  /// The embedded libvirt starts QEMU from the calling thread, and so in its namespace.
-  private func enterNetworkNamespace() throws {
-    guard let path = description.networkNamespace else { return }
+  private func enterNetworkNamespace(_ path: String) throws {
     let namespace = open(path, O_RDONLY | O_CLOEXEC)
     guard namespace >= 0 else {
       throw BulkheadError(

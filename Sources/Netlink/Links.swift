@@ -54,6 +54,22 @@ extension NetlinkSocket {
     if let mtu = change.mtu { request.attribute(IFLA_MTU, mtu) }
     try perform(request)
   }
+
+  /// Moves a link into the network namespace that the descriptor is of, under a name that is free there. It is
+  /// down afterwards, without addresses.
+  public mutating func move(link index: Int32, to namespace: Int32, as name: String) throws(SystemError) {
+    var request = NetlinkRequest("move link \(index)", type: RTM_NEWLINK, flags: NLM_F_ACK)
+    request.appendLinkHeader(index: index)
+    request.attribute(IFLA_NET_NS_FD, UInt32(bitPattern: namespace))
+    request.attribute(IFLA_IFNAME, name)
+    try perform(request)
+  }
+
+  public mutating func remove(link index: Int32) throws(SystemError) {
+    var request = NetlinkRequest("remove link \(index)", type: RTM_DELLINK, flags: NLM_F_ACK)
+    request.appendLinkHeader(index: index)
+    try perform(request)
+  }
 }
 
 extension NetlinkRequest {

@@ -23,23 +23,12 @@ public enum Taps {
         for number in numbers {
           let name = Taps.name(number)
           try systemCall("make tap", subject: name) { netlink_make_tap(name, owner, multiQueue ? 1 : 0) }
-          // Else this kernel would announce an address of its own to the guest.
-          try disableIPv6(name)
+          try disableIPv6(link: name)
         }
       }
     } catch {
       throw BulkheadError(.internalError, "cannot make the virtual machine's network cards", cause: error)
     }
-  }
-
-  private static func disableIPv6(_ name: String) throws(SystemError) {
-    let path = "/proc/sys/net/ipv6/conf/\(name)/disable_ipv6"
-    let file = open(path, O_WRONLY | O_CLOEXEC)
-    // A kernel without IPv6 has none to disable.
-    guard file >= 0 || errno != ENOENT else { return }
-    guard file >= 0 else { throw SystemError("open", errno, subject: path) }
-    defer { close(file) }
-    try systemCall("write", subject: path) { write(file, "1", 1) }
   }
 
   /// Reads the interfaces with these names, and joins the first to tap 0 and so on. Throws `internalError` for a

@@ -15,6 +15,7 @@ def write_config(
     log_level: str = "debug",
     cgroup_driver: str = "auto",
     network: dict | None = None,
+    vm: dict | None = None,
     debug: dict | None = None,
     rlimits: list[str] | None = None,
 ):
@@ -28,7 +29,7 @@ def write_config(
             "cgroup_driver": cgroup_driver,
         },
         "guest": {"kernel": guest / "vmlinux", "boot_image": guest / "boot.erofs"},
-        "vm": {"boot_timeout": f"{boot_timeout}s", "scratch_size": "1GiB"},
+        "vm": {"boot_timeout": f"{boot_timeout}s", "scratch_size": "1GiB", **(vm or {})},
         "images": {"certs_dir": base / "certs.d", "max_layer_bytes": max_layer_bytes},
         # Most tests need no network; those that do say so.
         "network": {

@@ -5,7 +5,11 @@ A pod in here is emulated twice, so there is one.
 """
 
 import os
+import pwd
+import shutil
 import subprocess
+import time
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,7 +17,8 @@ import pytest
 
 from harness import cni
 from harness.netns import Namespace
-from harness.node import Node
+from harness.node import WARM, Node
+from harness.wait import until
 
 IMAGE = "localhost/test/plain:1"
 SHARED = Path(os.environ["NODE_SHARED"])
@@ -56,9 +61,10 @@ def parent():
     return path
 
 
-@pytest.fixture(scope="session")
-def node(cri, operator, beyond):
-    node = Node(cri, operator, boot_timeout=PATIENCE, network=dict(required=True))
+@contextmanager
+def daemon(cri, operator, **settings):
+    """One whose pods have an ipvlan interface on the node's card, with the test image."""
+    node = Node(cri, operator, boot_timeout=PATIENCE, network=dict(required=True), **settings)
     network = {"type": "ipvlan", "master": "uplink", "mode": "l2", "ipam": cni.address_management(node, SUBNET)}
     cni.configure(node, network)
     node.start()
@@ -67,6 +73,28 @@ def node(cri, operator, beyond):
     yield node
     left = node.close()
     assert not left, f"left after the daemon: {left}"
+
+
+@pytest.fixture(scope="session")
+def node(cri, operator, beyond):
+    with daemon(cri, operator) as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def libvirtd():
+    """The node's own, as Debian configures it."""
+    Path("/var/log/libvirt").mkdir(parents=True, exist_ok=True)
+    if WARM.exists():
+        shutil.copytree(WARM, "/var/cache/libvirt", dirs_exist_ok=True)
+    servers = []
+    for name, socket in (("virtlogd", "virtlogd-sock"), ("libvirtd", "libvirt-sock")):
+        servers.append(subprocess.Popen([name]))
+        until(Path("/run/libvirt", socket).exists, f"{name} serves", PATIENCE)
+    yield
+    for server in reversed(servers):
+        server.terminate()
+        server.wait()
 
 
 @pytest.fixture(scope="session")
@@ -161,10 +189,64 @@ def test_another_machine_reaches_the_pod(pod, beyond, sleeper):
 
 
 def test_nothing_is_left_of_it(pod, parent):
-    pid = qemu(pod).pid
     pod.remove()
-    assert not Path(f"/proc/{pid}").exists()
+    assert not machines()
     assert parent.exists() and not [child for child in parent.iterdir() if child.is_dir()]
     assert (parent / "cgroup.procs").read_text() == ""
     assert not cni.reserved(pod.node)
     assert not list((pod.node.base / "run" / "netns").iterdir())
+
+
+def machines() -> list[list[str]]:
+    return [words for words in command_lines().values() if words[0].endswith("qemu-system-x86_64")]
+
+
+def links() -> set[str]:
+    return set(os.listdir("/sys/class/net"))
+
+
+@pytest.fixture(scope="session")
+def cards(beyond):
+    """The node's own."""
+    return links()
+
+
+@pytest.fixture(scope="session")
+def libvirtd_node(cri, operator, libvirtd, cards):
+    with daemon(cri, operator, vm=dict(hypervisor="system")) as node:
+        yield node
+
+
+def test_a_pod_by_the_nodes_own_libvirtd(libvirtd_node, parent, cards):
+    node = libvirtd_node
+    with node.pod(linux=dict(cgroup_parent=PARENT)) as pod:
+        container = pod.run(IMAGE, "/bin/sh", "-c", "echo started; exec sleep 100000")
+        assert container.wait_output("started", PATIENCE) == "started\n"
+        # What virsh shows, libvirtd keeps here.
+        assert f"<name>{pod.id}</name>" in Path(f"/run/libvirt/qemu/{pod.id}.xml").read_text()
+        assert Path(f"/proc/{qemu(pod).pid}/cgroup").read_text() == f"0::{PARENT}/bulkhead-{pod.id}\n"
+        assert os.stat(f"/proc/{qemu(pod).pid}").st_uid not in (0, pwd.getpwnam("libvirt-qemu").pw_uid)
+        assert pod.status().network.ip in container.sh(f"net echo {GATEWAY} {PORT} there")
+        assert links() == cards
+        node.restart()
+        node.cri.deadline = PATIENCE
+        assert pod.ready() and container.sh("echo still there") == "still there\n"
+    assert not Path(f"/run/libvirt/qemu/{pod.id}.xml").exists()
+    assert not machines()
+    assert not [child for child in parent.iterdir() if child.is_dir()]
+
+
+def test_a_start_by_libvirtd_whose_daemon_is_killed(libvirtd_node, cards):
+    node = libvirtd_node
+    start = node.cri.RunPodSandbox.future(config=node.pod_config())
+    until(lambda: links() > cards, "the pod's tap is lent to the node", PATIENCE, every=0.005)
+    # libvirtd goes on.
+    node.kill()
+    assert start.exception()
+    node.start()
+    node.cri.deadline = PATIENCE
+    until(lambda: links() == cards, "the tap is gone", PATIENCE)
+    until(lambda: not node.cri.ListPodSandbox().items, "the pod is gone", PATIENCE)
+    time.sleep(2)
+    assert not machines() and not list(Path("/run/libvirt/qemu").glob("*.xml"))
+    assert links() == cards
