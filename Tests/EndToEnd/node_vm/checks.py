@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import grpc
 import pytest
 
 from harness import cni
@@ -162,6 +163,38 @@ def test_what_the_guest_uses_counts_there(pod, parent, sleeper):
     assert int((parent / "cpu.stat").read_text().split()[1]) > 1_000_000
 
 
+def cpu_stat(cgroup: Path) -> dict[str, int]:
+    return {name: int(value) for name, value in (line.split() for line in (cgroup / "cpu.stat").read_text().splitlines())}
+
+
+def cpu_used(pid: int) -> float:
+    """Seconds (proc(5))."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def shares(pid: int, parent: Path) -> tuple[float, float, int]:
+    """Of a processor, for a second: what QEMU takes, what the cgroup counts, and how often that was throttled."""
+    begin, used, stat = time.monotonic(), cpu_used(pid), cpu_stat(parent)
+    time.sleep(1)
+    seconds, now = time.monotonic() - begin, cpu_stat(parent)
+    counted = (now["usage_usec"] - stat["usage_usec"]) / 1e6
+    return (cpu_used(pid) - used) / seconds, counted / seconds, now["nr_throttled"] - stat["nr_throttled"]
+
+
+def test_its_cpu_limit_holds_the_guest(pod, parent, sleeper):
+    burner = pod.run(IMAGE, "/bin/sh", "-c", "while :; do :; done")
+    pid = qemu(pod).pid
+    taken, counted, throttled = shares(pid, parent)
+    assert taken > 0.7 and counted > 0.7 and throttled == 0
+    (parent / "cpu.max").write_text("25000 100000")
+    taken, counted, throttled = shares(pid, parent)
+    (parent / "cpu.max").write_text("max")
+    assert 0.1 < taken < 0.35 and 0.1 < counted < 0.35 and throttled > 5
+    burner.stop(0)
+    assert sleeper.running()
+
+
 def test_the_interface_is_an_ipvlan_of_the_nodes_card(pod, sleeper):
     kind = subprocess.run(
         ["nsenter", f"--net={pod.node.base}/run/netns/{pod.id}", "ip", "-details", "link", "show", "eth0"],
@@ -186,6 +219,17 @@ def test_another_machine_reaches_the_pod(pod, beyond, sleeper):
     server.wait_output("serving", 120)
     answer = beyond.run(str(SHARED / "net"), "echo", pod.status().network.ip, str(PORT), "and back")
     assert GATEWAY in answer and "and back" in answer
+
+
+def test_its_memory_limit_ends_the_guest(pod, parent, sleeper):
+    memory = int((parent / "memory.current").read_text())
+    (parent / "memory.max").write_text(str(memory + 16 * MIB))
+    with pytest.raises(grpc.RpcError):
+        sleeper.sh("dd if=/dev/zero of=/dev/null bs=40M count=1")
+    events = dict(line.split() for line in (parent / "memory.events").read_text().splitlines())
+    assert events["oom_kill"] == "1"
+    until(lambda: not pod.ready(), "the pod is not ready", PATIENCE)
+    (parent / "memory.max").write_text(str(1024 * MIB))
 
 
 def test_nothing_is_left_of_it(pod, parent):
