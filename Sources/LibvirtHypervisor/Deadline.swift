@@ -17,7 +17,7 @@ func onThread<Result: Sendable>(
     }
     Task {
       do {
-        let result = try await onDedicatedThread { try body(abandonment) }
+        let result = try await onNamespaceThread { try body(abandonment) }
         answer.give(.success(result))
       } catch {
         answer.give(.failure(error))

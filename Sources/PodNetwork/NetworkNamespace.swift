@@ -12,7 +12,7 @@ public enum NetworkNamespace {
   /// namespace.
   public static func create(at path: String) async throws {
     do {
-      try await onDedicatedThread {
+      try await onNamespaceThread {
         let file = try systemCall("open", subject: path) { open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600) }
         close(file)
         do {
@@ -38,7 +38,7 @@ public enum NetworkNamespace {
   public static func run<Result: Sendable>(
     in path: String, _ body: @escaping @Sendable () throws -> Result
   ) async throws -> Result {
-    try await onDedicatedThread {
+    try await onNamespaceThread {
       let namespace = try systemCall("open", subject: path) { open(path, O_RDONLY | O_CLOEXEC) }
       defer { close(namespace) }
       try systemCall("setns", subject: path) { bh_setns(namespace, bh_CLONE_NEWNET) }

@@ -53,7 +53,7 @@ public struct ShareDirectory: Sendable, Equatable {
   }
 
   /// Makes an entry that was read-only writable, here and for virtiofsd, whose mounts are copies of ours.
-  /// Changes the calling thread's mount namespace: it must end afterwards.
+  /// Changes the calling thread's mount namespace: see `onNamespaceThread`.
   public func allowWriting(_ name: String, server: Int32?) throws {
     try set(Opened("\(path)/\(name)"), clear: attribute(MOUNT_ATTR_RDONLY))
     guard let server else { return }

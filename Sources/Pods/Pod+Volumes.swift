@@ -99,7 +99,7 @@ extension Pod {
       volumeUsers[container, default: []].insert(known.name)
       if writable, !writableEntries.contains(known.name), !source.isReadonly {
         let server = try await running.machine.status().shareServerPID
-        try await onDedicatedThread { try share.allowWriting(known.name, server: server) }
+        try await onNamespaceThread { try share.allowWriting(known.name, server: server) }
         writableEntries.insert(known.name)
       }
       return known.name
