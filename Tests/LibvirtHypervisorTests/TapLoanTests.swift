@@ -88,7 +88,7 @@ import Testing
   }
 
   private func inNodeAndPod(_ body: @escaping @Sendable (NodeNamespace, TapLoan) throws -> Void) async throws {
-    try await onDedicatedThread { [id] in
+    try await onNamespaceThread { [id] in
       let pod = try newNamespace()
       defer { close(pod) }
       let interfaces = ["first", "second"].map { MachineInterface(tap: $0, macAddress: "02:00:00:00:00:01") }
