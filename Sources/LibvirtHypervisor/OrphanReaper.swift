@@ -17,18 +17,7 @@ enum OrphanReaper {
   /// Reaps, on another thread, for as long as `body` runs.
   static func reaping<Result>(_ body: () throws -> Result) throws -> Result {
     let reaping = Reaping()
-    var thread = pthread_t()
-    let failure = pthread_create(
-      &thread, nil,
-      { argument in
-        guard let argument else { return nil }
-        Unmanaged<Reaping>.fromOpaque(argument).takeRetainedValue().run()
-        return nil
-      }, Unmanaged.passRetained(reaping).toOpaque())
-    guard failure == 0 else {
-      Unmanaged.passUnretained(reaping).release()
-      throw SystemError("pthread_create", failure)
-    }
+    let thread = try startThread { reaping.run() }
     defer {
       reaping.isDone.store(true, ordering: .releasing)
       pthread_join(thread, nil)

@@ -21,16 +21,8 @@ final class ProcessWatcher: Sendable {
 
   init() throws(SystemError) {
     epoll = try systemCall("epoll_create1") { epoll_create1(Int32(EPOLL_CLOEXEC)) }
-    var thread = pthread_t()
-    let failure = pthread_create(
-      &thread, nil,
-      { argument in
-        guard let argument else { return nil }
-        // Never released: the thread runs as long as the process.
-        Unmanaged<ProcessWatcher>.fromOpaque(argument).takeRetainedValue().run()
-      }, Unmanaged.passRetained(self).toOpaque())
-    guard failure == 0 else { throw SystemError("pthread_create", failure) }
-    pthread_detach(thread)
+    // Never released: the thread runs as long as the process.
+    pthread_detach(try startThread { self.run() })
   }
 
   /// Calls `onEnd` once when the process has ended and is reaped, on the watcher's thread: it must not

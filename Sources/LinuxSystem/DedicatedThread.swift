@@ -40,7 +40,8 @@ private final class Outcome<Result: Sendable>: Sendable {
   let value = Mutex<Swift.Result<Result, any Error>?>(nil)
 }
 
-private func startThread(_ run: @escaping @Sendable () -> Void) throws(SystemError) -> pthread_t {
+/// Runs `run` on a new thread, which the caller must join or detach (pthread_create(3)).
+public func startThread(_ run: @escaping @Sendable () -> Void) throws(SystemError) -> pthread_t {
   let job = ThreadJob(run)
   var thread = pthread_t()
   let failure = pthread_create(

@@ -21,18 +21,7 @@ public final class Reactor: Sendable {
   /// A reactor with a thread of its own, which lasts as long as the process.
   public static func started() throws(SystemError) -> Reactor {
     let reactor = try Reactor()
-    var thread = pthread_t()
-    let failure = pthread_create(
-      &thread, nil,
-      { argument in
-        guard let argument else { return nil }
-        Unmanaged<Reactor>.fromOpaque(argument).takeRetainedValue().run()
-      }, Unmanaged.passRetained(reactor).toOpaque())
-    guard failure == 0 else {
-      Unmanaged.passUnretained(reactor).release()
-      throw SystemError("pthread_create", failure)
-    }
-    pthread_detach(thread)
+    pthread_detach(try startThread { reactor.run() })
     return reactor
   }
 

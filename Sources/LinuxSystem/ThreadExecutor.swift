@@ -10,19 +10,7 @@ public final class ThreadExecutor: SerialExecutor {
 
   /// Throws `SystemError` if no thread can be made.
   public init() throws {
-    var thread = pthread_t()
-    let failure = pthread_create(
-      &thread, nil,
-      { argument in
-        guard let argument else { return nil }
-        Unmanaged<JobQueue>.fromOpaque(argument).takeRetainedValue().runJobs()
-        return nil
-      }, Unmanaged.passRetained(queue).toOpaque())
-    guard failure == 0 else {
-      Unmanaged.passUnretained(queue).release()
-      throw SystemError("pthread_create", failure)
-    }
-    pthread_detach(thread)
+    pthread_detach(try startThread { [queue] in queue.runJobs() })
   }
 
   deinit { queue.append(nil) }
