@@ -145,7 +145,7 @@ let package = Package(
       path: "guest-agent/Tests/agent-in-namespace", swiftSettings: ours),
     tests(
       "AgentTests", path: "guest-agent/Tests/AgentTests",
-      ["agent-in-namespace", "AgentProtocol", "GRPCNGHTTP2", "LinuxSystem", grpc]),
+      ["TestSupport", "agent-in-namespace", "AgentProtocol", "GRPCNGHTTP2", "LinuxSystem", grpc]),
     tests("ContainerInitTests", path: "guest-agent/Tests/ContainerInitTests", ["ContainerInit"]),
     tests(
       "AgentCoreTests", path: "guest-agent/Tests/AgentCoreTests",
@@ -170,7 +170,8 @@ let package = Package(
     tests(
       "LibvirtHypervisorTests",
       [
-        "CLinux", "CNetlink", "Common", "Hypervisor", "LibvirtHypervisor", "LinuxSystem", "Netlink", "bulkhead-vsock",
+        "TestSupport", "CLinux", "CNetlink", "Common", "Hypervisor", "LibvirtHypervisor", "LinuxSystem", "Netlink",
+        "bulkhead-vsock",
       ]),
     tests("OCISpecTests", ["OCISpec"]),
     tests("LayerTests", ["TestSupport", "Common", "Images", "LayerFormat", "bulkhead-unpack"]),

@@ -2,6 +2,7 @@ import Foundation
 import GRPCCore
 import GRPCNGHTTP2
 import Testing
+import TestSupport
 
 /// What happens when things go wrong between our client and our server.
 @Suite(.timeLimit(.minutes(1)))

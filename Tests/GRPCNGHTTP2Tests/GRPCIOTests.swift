@@ -53,13 +53,14 @@ struct GRPCIOTests {
       #expect(await rpcError { _ = try await client.call([], unknown) }?.code == .unimplemented)
 
       var options = CallOptions.defaults
-      options.timeout = .milliseconds(200)
+      options.timeout = .seconds(2)
       let late = await rpcError { _ = try await client.call([], EchoService.wait, options: options) }
       #expect(late?.code == .deadlineExceeded)
+      #expect(await server.nextLine() == "waiting")
       #expect(await server.nextLine() == "cancelled")
 
       let task = Task { try await client.call([], EchoService.wait) }
-      try await Task.sleep(for: .milliseconds(200))
+      #expect(await server.nextLine() == "waiting")
       task.cancel()
       #expect(await rpcError { _ = try await task.value }?.code == .cancelled)
       #expect(await server.nextLine() == "cancelled")

@@ -2,6 +2,7 @@ import Foundation
 import GRPCCore
 import GRPCNGHTTP2
 import Testing
+import TestSupport
 
 /// Peers that vanish, are not there, or go away.
 @Suite(.timeLimit(.minutes(1)))

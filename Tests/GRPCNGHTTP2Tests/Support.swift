@@ -61,16 +61,6 @@ extension GRPCClient {
   }
 }
 
-/// Waits until `condition` holds, for at most ten seconds.
-func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
-  let limit = ContinuousClock.now + .seconds(10)
-  while ContinuousClock.now < limit {
-    if try await condition() { return }
-    try await Task.sleep(for: .milliseconds(5))
-  }
-  Issue.record("never happened: \(what)")
-}
-
 /// The error that `body` throws.
 func rpcError(_ body: () async throws -> Void) async -> RPCError? {
   do {

@@ -37,7 +37,7 @@ import Testing
   }
 
   private func unpackerProcess(_ scratch: Scratch) async throws -> String? {
-    for _ in 0..<200 {
+    for _ in 0..<2000 {
       for process in try FileManager.default.contentsOfDirectory(atPath: "/proc") where Int(process) != nil {
         let data = try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(process)/fd/3")
         let status = (try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)) ?? ""

@@ -3,6 +3,7 @@ import Foundation
 import Hypervisor
 import LinuxSystem
 import Testing
+import TestSupport
 
 @testable import LibvirtHypervisor
 
@@ -20,8 +21,8 @@ struct MachineTests {
     ])
     let before = try leftovers()
     let machine = try await hypervisor.start(description)
-    #expect(try await machine.says("secret 5ec2e7"))
-    #expect(try await machine.says("disk scratch 128 ro=0"))
+    try await machine.says("secret 5ec2e7")
+    try await machine.says("disk scratch 128 ro=0")
 
     let image = MachineDisk(
       serial: "image",
@@ -29,7 +30,7 @@ struct MachineTests {
       readonly: true)
     try await machine.attach(image)
     let md5 = try run("/bin/sh", "-c", "(cat \(blob) \(tail); head -c 96 /dev/zero) | md5sum | cut -c1-32").text
-    #expect(try await machine.says("disk image 24 ro=1 \(md5.prefix(32))"))
+    try await machine.says("disk image 24 ro=1 \(md5.prefix(32))")
     #expect(try canRead(blob, as: description.uid))
     #expect(try !canRead(blob, as: description.uid + 1))
     #expect(try await machine.status().disks.map(\.serial) == ["scratch", "image"])
@@ -89,7 +90,7 @@ struct MachineTests {
     for (serial, expected) in [("panic", MachineExit.guestPanicked), ("poweroff", .guestShutdown)] {
       let description = TestNode.description()
       let machine = try await hypervisor.start(description)
-      #expect(try await machine.says("up"))
+      try await machine.says("up")
       try await machine.attach(
         MachineDisk(serial: serial, extents: [.init(path: disk, size: ByteCount(bytes: 512))], readonly: true))
       #expect(await machine.waitUntilStopped() == expected)
@@ -105,10 +106,10 @@ struct MachineTests {
     let next = try await TestNode.open()
     #expect(try await next.running() == [description.id])
     let machine = try #require(try await next.find(description.id))
-    #expect(try await machine.says("up"))
+    try await machine.says("up")
     try await machine.attach(
       MachineDisk(serial: "late", extents: [.init(path: disk, size: ByteCount(bytes: 512))], readonly: true))
-    #expect(try await machine.says("disk late 1 ro=1"))
+    try await machine.says("disk late 1 ro=1")
     try await machine.destroy()
     try await machine.destroy()
     #expect(await machine.waitUntilStopped() == .destroyed)
@@ -123,11 +124,11 @@ struct MachineTests {
     let disk = try files.file("disk", [UInt8](repeating: 0, count: 512))
     let description = TestNode.description()
     let machine = try await hypervisor.start(description)
-    #expect(try await machine.says("up"))
+    try await machine.says("up")
     try await machine.attach(MachineShare(tag: "share", directory: files.path + "/dir"))
     try await machine.attach(
       MachineDisk(serial: "share", extents: [.init(path: disk, size: ByteCount(bytes: 512))], readonly: true))
-    #expect(try await machine.says("share from the host"))
+    try await machine.says("share from the host")
     await #expect(throws: BulkheadError.self) {
       try await machine.attach(MachineShare(tag: "other", directory: files.path))
     }
@@ -141,12 +142,12 @@ struct MachineTests {
     let disk = try files.file("disk", [UInt8](repeating: 0, count: 512))
     let description = TestNode.description()
     let machine = try await hypervisor.start(description)
-    #expect(try await machine.says("up"))
+    try await machine.says("up")
     try await machine.attach(
       MachineDisk(serial: "noise", extents: [.init(path: disk, size: ByteCount(bytes: 512))], readonly: true))
     let console = try await machine.status().consolePath
     let size = { (try? FileManager.default.attributesOfItem(atPath: console)[.size] as? Int) ?? 0 }
-    #expect(try await eventually(within: .seconds(20)) { size() > 100_000 })
+    try await eventually("the guest fills its console") { size() > 100_000 }
     #expect(size() < 4 << 20)
     try await hypervisor.release(description.id)
   }
@@ -189,7 +190,7 @@ struct MachineTests {
     let pid = try #require(try await machine.status().qemuPID)
     #expect(try link("/proc/\(pid)/ns/net") == "net:[\(inode)]")
     #expect(try link("/proc/self/ns/net") != "net:[\(inode)]")
-    #expect(try await machine.says("nic 02:00:00:00:00:01"))
+    try await machine.says("nic 02:00:00:00:00:01")
     try await hypervisor.release(description.id)
     try run("/usr/sbin/ip", "netns", "delete", name)
     // Neither a process nor one of libvirt's threads in this one is still in it.

@@ -48,13 +48,3 @@ func canRead(_ path: String, as user: UInt32) throws -> Bool {
   try run("/usr/bin/setpriv", "--reuid", "\(user)", "--regid", "\(user)", "--clear-groups", "/bin/cat", path).status
     == 0
 }
-
-/// Waits until `condition` holds, looking every 10 ms; whether it did in time.
-func eventually(within limit: Duration, _ condition: () async throws -> Bool) async throws -> Bool {
-  let end = ContinuousClock.now + limit
-  while ContinuousClock.now < end {
-    if try await condition() { return true }
-    try await Task.sleep(for: .milliseconds(10))
-  }
-  return try await condition()
-}

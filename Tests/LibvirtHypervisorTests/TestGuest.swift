@@ -3,6 +3,7 @@ import Foundation
 import Hypervisor
 import Synchronization
 import Testing
+import TestSupport
 
 @testable import LibvirtHypervisor
 
@@ -122,10 +123,10 @@ enum TestNode {
 }
 
 extension VirtualMachine {
-  /// Whether the guest says this within the time.
-  func says(_ text: String, within limit: Duration = .seconds(20)) async throws -> Bool {
+  /// Waits until the guest says this; throws where it does not.
+  func says(_ text: String) async throws {
     let console = try await status().consolePath
-    return try await eventually(within: limit) {
+    try await eventually("the guest says \(text)") {
       guard let bytes = try readFile(console, limit: 4 << 20) else { return false }
       return String(decoding: bytes, as: UTF8.self).contains(text)
     }

@@ -1,6 +1,7 @@
 import Common
 import Foundation
 import Testing
+import TestSupport
 
 @testable import Streaming
 
@@ -93,7 +94,7 @@ import Testing
         #expect(try SPDYClient.upgrade(urls[2], []).1.status == 503)
         for one in open { (one.pipe as? Socket)?.close() }
       }
-      try await server.eventually("both sessions end") { server.server.openSessions == 0 }
+      try await eventually("both sessions end") { server.server.openSessions == 0 }
       let response = try await client { try SPDYClient.upgrade(urls[3], []).1 }
       #expect(response.status == 101, "\(response)")
     }
@@ -155,7 +156,7 @@ import Testing
           }
         }
       }
-      try await server.eventually("all sessions end") {
+      try await eventually("all sessions end") {
         server.backend.running == 0 && server.server.openConnections == 0
       }
     }

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TestSupport
 
 @testable import Streaming
 
@@ -37,7 +38,7 @@ import Testing
         let socket = try WebSocketClient(url, "SPDY/3.1+portforward.k8s.io")
         try Self.manyConnections(SPDYClient(TunnelPipe(socket)))
       }
-      try await server.eventually("the session ends") { server.server.openConnections == 0 }
+      try await eventually("the session ends") { server.server.openConnections == 0 }
     }
   }
 
@@ -73,7 +74,7 @@ import Testing
   }
 
   @Test func aLoneHalfTimesOut() async throws {
-    try await TestServer.with({ $0.streamCreationTimeout = .milliseconds(200) }) { server in
+    try await TestServer.with({ $0.streamCreationTimeout = .seconds(2) }) { server in
       let url = try server.portForward()
       try await client {
         let spdy = try SPDYClient(url, "portforward.k8s.io")
@@ -112,7 +113,7 @@ import Testing
         let id = try spdy.open(["streamtype": "error", "port": "9", "requestid": "600"])
         #expect(try spdy.frame() == .reset(id, status: 3))
       }
-      try await server.eventually("all connections end") { server.backend.running == 0 }
+      try await eventually("all connections end") { server.backend.running == 0 }
     }
   }
 

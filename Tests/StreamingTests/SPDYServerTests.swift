@@ -1,6 +1,7 @@
 import Common
 import Foundation
 import Testing
+import TestSupport
 
 @testable import Streaming
 
@@ -172,7 +173,7 @@ import Testing
         // Unread input or not: a client that goes away is noticed.
         socket.close()
       }
-      try await server.eventually("the process hangs up") { server.backend.hangUps == ["sleep was cancelled"] }
+      try await eventually("the process hangs up") { server.backend.hangUps == ["sleep was cancelled"] }
     }
   }
 
@@ -185,8 +186,8 @@ import Testing
         while server.backend.running == 0 { usleep(1000) }
         (spdy.pipe as? Socket)?.close()
       }
-      try await server.eventually("the process hangs up") { server.backend.hangUps == ["sleep was cancelled"] }
-      try await server.eventually("nothing runs") { server.backend.running == 0 }
+      try await eventually("the process hangs up") { server.backend.hangUps == ["sleep was cancelled"] }
+      try await eventually("nothing runs") { server.backend.running == 0 }
     }
   }
 
@@ -220,7 +221,7 @@ import Testing
   }
 
   @Test func streamsThatNeverCome() async throws {
-    try await TestServer.with({ $0.streamCreationTimeout = .milliseconds(200) }) { server in
+    try await TestServer.with({ $0.streamCreationTimeout = .seconds(2) }) { server in
       let url = try server.exec("exit", "0")
       try await client {
         let spdy = try SPDYClient(url, "v4.channel.k8s.io")
@@ -292,7 +293,7 @@ import Testing
         _ = try spdy.openStreams("error", "stdout")
         #expect((spdy.pipe as? Socket)?.readsEnd() == true)
       }
-      try await server.eventually("the process hangs up") { server.backend.hangUps == ["sleep was cancelled"] }
+      try await eventually("the process hangs up") { server.backend.hangUps == ["sleep was cancelled"] }
     }
   }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TestSupport
 
 @testable import Streaming
 
@@ -132,7 +133,7 @@ import Testing
           #expect(socket.socket.readsEnd())
         }
       }
-      try await server.eventually("all hang up") { server.backend.hangUps.count == bad.count }
+      try await eventually("all hang up") { server.backend.hangUps.count == bad.count }
     }
   }
 
@@ -145,7 +146,7 @@ import Testing
         try socket.send(8, [3, 232])
         #expect(try socket.frame().closeCode == 1000)
       }
-      try await server.eventually("the process hangs up") { server.backend.hangUps == ["sleep was cancelled"] }
+      try await eventually("the process hangs up") { server.backend.hangUps == ["sleep was cancelled"] }
     }
   }
 }

@@ -3,6 +3,7 @@ import Common
 import LinuxSystem
 import Testing
 import VsockClient
+import TestSupport
 
 @testable import VsockDevice
 
@@ -64,13 +65,13 @@ import VsockClient
     #expect(try child.errors() == "")
   }
 
-  @Test func keepsNoPrivilege() throws {
+  @Test func keepsNoPrivilege() async throws {
     defer { cleanUp() }
     let child = try start()
     _ = try child.output()
-    usleep(100_000)  // the filter comes right after "ready"
+    try await eventually("its filter, right after it is ready") { try child.status().contains("Seccomp:\t2") }
     let status = try child.status()
-    for line in ["NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000", "CapPrm:\t0000000000000000"] {
+    for line in ["NoNewPrivs:\t1", "CapEff:\t0000000000000000", "CapPrm:\t0000000000000000"] {
       #expect(status.contains(line))
     }
     #expect(status.contains("Uid:\t\(Self.user)\t\(Self.user)\t\(Self.user)\t\(Self.user)"))

@@ -38,6 +38,7 @@ def fail(request, context):
 
 def wait(request, context):
     context.add_callback(lambda: print("cancelled", flush=True))
+    print("waiting", flush=True)
     while context.is_active():
         time.sleep(0.01)
     return b""

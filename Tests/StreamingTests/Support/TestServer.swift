@@ -45,14 +45,6 @@ struct TestServer {
   func portForward(_ ports: UInt16...) throws -> String {
     try server.url(for: PortForwardSessionRequest(pod: pod, ports: ports))
   }
-
-  func eventually(_ what: String, _ condition: () -> Bool) async throws {
-    for _ in 0..<1000 {
-      if condition() { return }
-      try await Task.sleep(for: .milliseconds(10))
-    }
-    Issue.record("never: \(what)")
-  }
 }
 
 /// A client blocks, so it has a thread of its own.

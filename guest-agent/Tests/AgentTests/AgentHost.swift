@@ -5,6 +5,7 @@ import GRPCCore
 import GRPCNGHTTP2
 import Glibc
 import LinuxSystem
+import TestSupport
 
 typealias AgentClient = Bulkhead_Agent_V1_Agent.Client<NGHTTP2ClientTransport>
 
@@ -49,9 +50,11 @@ struct AgentHost {
       shell(
         "for i in 1 2 3 4 5; do find \(cgroup) -depth -type d -exec rmdir {} + 2>/dev/null && break; sleep 0.1; done")
     }
-    for _ in 0..<200 where access("\(directory)/socket", F_OK) != 0 { try await Task.sleep(for: .milliseconds(20)) }
     try await withGRPCClient(transport: .unix(path: "\(directory)/socket")) { client in
       let host = AgentHost(directory: directory, client: AgentClient(wrapping: client))
+      try await eventually("the agent serves") {
+        (try? await host.client.health(.init(), metadata: host.metadata)) != nil
+      }
       if sandbox { try await host.createSandbox() }
       try await body(host)
     }

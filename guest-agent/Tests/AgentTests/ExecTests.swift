@@ -2,6 +2,7 @@ import AgentProtocol
 import FoundationEssentials
 import GRPCCore
 import Testing
+import TestSupport
 
 @Suite(.serialized, .timeLimit(.minutes(2)))
 struct ExecTests {
@@ -59,12 +60,10 @@ struct ExecTests {
   @Test func aCallerThatLeavesTakesTheProcessAlong() async throws {
     try await withContainer { agent in
       let call = Task { try await agent.exec("c1", ["sleep", "777"]) }
-      try await Task.sleep(for: .milliseconds(300))
-      #expect(try await agent.processes("c1").contains("sleep 777"))
+      try await eventually("the process runs") { try await agent.processes("c1").contains("sleep 777") }
       call.cancel()
       _ = await call.result
-      try await Task.sleep(for: .milliseconds(200))
-      #expect(try await !agent.processes("c1").contains("sleep 777"))
+      try await eventually("the process is gone") { try await !agent.processes("c1").contains("sleep 777") }
     }
   }
 

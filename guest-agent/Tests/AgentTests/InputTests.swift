@@ -2,6 +2,7 @@ import AgentProtocol
 import FoundationEssentials
 import GRPCCore
 import Testing
+import TestSupport
 
 /// A container's own input and terminal.
 @Suite(.serialized, .timeLimit(.minutes(2)))
@@ -40,13 +41,13 @@ struct InputTests {
 
   @Test func inputThatIsGivenOnceEndsWithAWriterThatVanishes() async throws {
     try await AgentHost.run { agent in
-      var spec = AgentHost.spec("cat; echo ended")
+      var spec = AgentHost.spec("tee /tmp/seen; echo ended")
       spec.stdin = true
       spec.stdinOnce = true
       try await agent.create("c1", spec)
       try await agent.start("c1")
       let call = Task { try await agent.writeInput("c1", ["half\n"], thenWait: .seconds(600)) }
-      try await Task.sleep(for: .milliseconds(300))
+      try await eventually("the input is read") { try await agent.exec("c1", ["cat", "/tmp/seen"]).out == "half\n" }
       call.cancel()
       _ = await call.result
       #expect(try await agent.wait("c1").code == 0)
@@ -69,12 +70,12 @@ struct InputTests {
 
   @Test func aTerminalIsResizedAndGone() async throws {
     try await AgentHost.run { agent in
-      var spec = AgentHost.spec("trap 'stty size; exit 0' WINCH; echo ready; while :; do sleep 0.05; done")
+      var spec = AgentHost.spec("trap 'stty size; exit 0' WINCH; : >/tmp/ready; while :; do sleep 0.05; done")
       spec.process.terminal = true
       spec.stdin = true
       try await agent.create("c1", spec)
       try await agent.start("c1")
-      try await Task.sleep(for: .milliseconds(300))
+      try await eventually("it is ready") { try await agent.exec("c1", ["test", "-e", "/tmp/ready"]).exit.code == 0 }
       try await agent.resize("c1", 100, 30)
       #expect(try await agent.wait("c1").code == 0)
       #expect(try await agent.output("c1").out.contains("30 100"))

@@ -41,8 +41,15 @@ struct OutputTests {
     try await AgentHost.run { agent in
       try await agent.create("c1", AgentHost.spec("echo begun; sleep 100"))
       try await agent.start("c1")
-      let first = Task { try await agent.output("c1") }
-      try await Task.sleep(for: .milliseconds(200))
+      let (reading, isReading) = AsyncStream.makeStream(of: Void.self)
+      let first = Task {
+        var request = Bulkhead_Agent_V1_ReadOutputRequest()
+        request.containerID = "c1"
+        try await agent.client.readOutput(request, metadata: agent.metadata) { response in
+          for try await _ in response.messages { isReading.yield() }
+        }
+      }
+      for await _ in reading { break }
       let second = Task { try await agent.output("c1") }
       let error = await #expect(throws: RPCError.self) { try await first.value }
       #expect(error?.code == .aborted)

@@ -2,6 +2,7 @@ import AgentProtocol
 import FoundationEssentials
 import GRPCCore
 import Testing
+import TestSupport
 
 /// Interactive processes: terminals, input, those who leave in the middle.
 @Suite(.serialized, .timeLimit(.minutes(3)))
@@ -98,27 +99,23 @@ struct StreamTests {
         }
       }
       _ = await call.result
-      var heard = ""
-      for _ in 0..<100 where heard.isEmpty {
-        try await Task.sleep(for: .milliseconds(50))
-        heard = try await agent.exec("c1", ["cat", "/tmp/hup"]).out
-      }
-      #expect(heard == "heard\n")
-      try await Task.sleep(for: .milliseconds(300))
-      #expect(try await !agent.processes("c1").contains("sleep 4321"))
+      try await eventually("the hang-up is heard") { try await agent.exec("c1", ["cat", "/tmp/hup"]).out == "heard\n" }
+      try await eventually("the child is gone") { try await !agent.processes("c1").contains("sleep 4321") }
     }
   }
 
   @Test func aProcessThatIgnoresTheHangUpIsKilled() async throws {
     try await withSleeper { agent in
-      let call = Task { try await agent.exec("c1", ["sh", "-c", "trap '' HUP; sleep 7531"]) }
-      try await Task.sleep(for: .milliseconds(500))
+      // Writes down, as long as it lives, how long the machine has been up.
+      let script = "trap '' HUP; while :; do read up idle </proc/uptime; echo $up >>/tmp/alive; sleep 0.1; done"
+      let call = Task { try await agent.exec("c1", ["sh", "-c", script]) }
+      let lastSign = { Double(try await agent.exec("c1", ["tail", "-n", "1", "/tmp/alive"]).out.dropLast()) ?? 0 }
+      try await eventually("it ignores the hang-up") { try await lastSign() > 0 }
       call.cancel()
       _ = await call.result
-      try await Task.sleep(for: .milliseconds(500))
-      #expect(try await agent.processes("c1").contains("sleep 7531"), "it has two seconds")
-      try await Task.sleep(for: .milliseconds(2500))
-      #expect(try await !agent.processes("c1").contains("sleep 7531"))
+      let before = try await lastSign()
+      try await eventually("it is gone") { try await !agent.processes("c1").contains("trap '' HUP") }
+      #expect(try await lastSign() >= before + 1, "it has two seconds")
     }
   }
 
