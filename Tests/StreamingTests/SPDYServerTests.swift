@@ -165,6 +165,7 @@ import TestSupport
       try await client {
         let spdy = try SPDYClient(url, "v4.channel.k8s.io")
         let ids = try spdy.openStreams("error", "stdin", "stdout")
+        while server.backend.running == 0 { usleep(1000) }
         let socket = try #require(spdy.pipe as? Socket)
         let frame = spdy.word(ids["stdin"]!) + [0] + spdy.word(60000).dropFirst() + [UInt8](repeating: 1, count: 60000)
         let taken = socket.writeUntilStuck(256 << 20, seconds: 1, frame)
