@@ -1425,98 +1425,106 @@ public nonisolated struct Bulkhead_Agent_V1_UpdateSandboxResponse: Sendable {
   public init() {}
 }
 
-/// Not a call's answer, but a stream's: see the top.
-public nonisolated struct Bulkhead_Agent_V1_StatsResponse: Sendable {
+/// Not a call's answer, but a stream's: see the top. What the kernel says of usage is passed on in its own words, and
+/// the daemon reads them: an emulated guest would need longer for that than for asking.
+public nonisolated struct Bulkhead_Agent_V1_StatsResponse: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  /// All containers together.
-  public var pod: Bulkhead_Agent_V1_CgroupStats {
-    get {_pod ?? Bulkhead_Agent_V1_CgroupStats()}
-    set {_pod = newValue}
+  /// All containers together; its processes are only those outside of containers.
+  public var pod: Bulkhead_Agent_V1_CgroupFiles {
+    get {_storage._pod ?? Bulkhead_Agent_V1_CgroupFiles()}
+    set {_uniqueStorage()._pod = newValue}
   }
   /// Returns true if `pod` has been explicitly set.
-  public var hasPod: Bool {self._pod != nil}
+  public var hasPod: Bool {_storage._pod != nil}
   /// Clears the value of `pod`. Subsequent reads from it will return its default value.
-  public mutating func clearPod() {self._pod = nil}
+  public mutating func clearPod() {_uniqueStorage()._pod = nil}
 
-  public var containers: [Bulkhead_Agent_V1_ContainerStats] = []
+  public var containers: [Bulkhead_Agent_V1_ContainerStats] {
+    get {_storage._containers}
+    set {_uniqueStorage()._containers = newValue}
+  }
 
-  public var interfaces: [Bulkhead_Agent_V1_InterfaceStats] = []
+  /// /proc/net/dev (proc(5)).
+  public var interfaces: Data {
+    get {_storage._interfaces}
+    set {_uniqueStorage()._interfaces = newValue}
+  }
 
   /// The disk that holds the writable layers.
   public var scratch: Bulkhead_Agent_V1_FilesystemStats {
-    get {_scratch ?? Bulkhead_Agent_V1_FilesystemStats()}
-    set {_scratch = newValue}
+    get {_storage._scratch ?? Bulkhead_Agent_V1_FilesystemStats()}
+    set {_uniqueStorage()._scratch = newValue}
   }
   /// Returns true if `scratch` has been explicitly set.
-  public var hasScratch: Bool {self._scratch != nil}
+  public var hasScratch: Bool {_storage._scratch != nil}
   /// Clears the value of `scratch`. Subsequent reads from it will return its default value.
-  public mutating func clearScratch() {self._scratch = nil}
+  public mutating func clearScratch() {_uniqueStorage()._scratch = nil}
+
+  /// /proc/partitions (proc(5)): the names of the disks in io_stat.
+  public var partitions: Data {
+    get {_storage._partitions}
+    set {_uniqueStorage()._partitions = newValue}
+  }
+
+  /// Of each container, only where they were asked for.
+  public var processDetails: [Bulkhead_Agent_V1_ProcessDetails] {
+    get {_storage._processDetails}
+    set {_uniqueStorage()._processDetails = newValue}
+  }
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
-  fileprivate var _pod: Bulkhead_Agent_V1_CgroupStats? = nil
-  fileprivate var _scratch: Bulkhead_Agent_V1_FilesystemStats? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
-/// Counters count since the container was made. A field that the kernel does not tell is 0.
-public nonisolated struct Bulkhead_Agent_V1_ContainerStats: Sendable {
+public nonisolated struct Bulkhead_Agent_V1_ContainerStats: @unchecked Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  public var containerID: String = String()
+  public var containerID: String {
+    get {_storage._containerID}
+    set {_uniqueStorage()._containerID = newValue}
+  }
 
-  public var usage: Bulkhead_Agent_V1_CgroupStats {
-    get {_usage ?? Bulkhead_Agent_V1_CgroupStats()}
-    set {_usage = newValue}
+  public var usage: Bulkhead_Agent_V1_CgroupFiles {
+    get {_storage._usage ?? Bulkhead_Agent_V1_CgroupFiles()}
+    set {_uniqueStorage()._usage = newValue}
   }
   /// Returns true if `usage` has been explicitly set.
-  public var hasUsage: Bool {self._usage != nil}
+  public var hasUsage: Bool {_storage._usage != nil}
   /// Clears the value of `usage`. Subsequent reads from it will return its default value.
-  public mutating func clearUsage() {self._usage = nil}
+  public mutating func clearUsage() {_uniqueStorage()._usage = nil}
 
   /// What the container wrote; unset where the disk can't count by container.
   public var writableBytes: UInt64 {
-    get {_writableBytes ?? 0}
-    set {_writableBytes = newValue}
+    get {_storage._writableBytes ?? 0}
+    set {_uniqueStorage()._writableBytes = newValue}
   }
   /// Returns true if `writableBytes` has been explicitly set.
-  public var hasWritableBytes: Bool {self._writableBytes != nil}
+  public var hasWritableBytes: Bool {_storage._writableBytes != nil}
   /// Clears the value of `writableBytes`. Subsequent reads from it will return its default value.
-  public mutating func clearWritableBytes() {self._writableBytes = nil}
+  public mutating func clearWritableBytes() {_uniqueStorage()._writableBytes = nil}
 
   public var writableInodes: UInt64 {
-    get {_writableInodes ?? 0}
-    set {_writableInodes = newValue}
+    get {_storage._writableInodes ?? 0}
+    set {_uniqueStorage()._writableInodes = newValue}
   }
   /// Returns true if `writableInodes` has been explicitly set.
-  public var hasWritableInodes: Bool {self._writableInodes != nil}
+  public var hasWritableInodes: Bool {_storage._writableInodes != nil}
   /// Clears the value of `writableInodes`. Subsequent reads from it will return its default value.
-  public mutating func clearWritableInodes() {self._writableInodes = nil}
-
-  /// Only where it was asked for.
-  public var processDetails: Bulkhead_Agent_V1_ProcessDetails {
-    get {_processDetails ?? Bulkhead_Agent_V1_ProcessDetails()}
-    set {_processDetails = newValue}
-  }
-  /// Returns true if `processDetails` has been explicitly set.
-  public var hasProcessDetails: Bool {self._processDetails != nil}
-  /// Clears the value of `processDetails`. Subsequent reads from it will return its default value.
-  public mutating func clearProcessDetails() {self._processDetails = nil}
+  public mutating func clearWritableInodes() {_uniqueStorage()._writableInodes = nil}
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 
-  fileprivate var _usage: Bulkhead_Agent_V1_CgroupStats? = nil
-  fileprivate var _writableBytes: UInt64? = nil
-  fileprivate var _writableInodes: UInt64? = nil
-  fileprivate var _processDetails: Bulkhead_Agent_V1_ProcessDetails? = nil
+  fileprivate var _storage = _StorageClass.defaultInstance
 }
 
 /// Of the container's first 1024 processes, and of 16384 descriptors.
@@ -1541,269 +1549,48 @@ public nonisolated struct Bulkhead_Agent_V1_ProcessDetails: Sendable {
 
   public var uninterruptible: UInt64 = 0
 
-  public var unknownFields = SwiftProtobuf.UnknownStorage()
-
-  public init() {}
-}
-
-public nonisolated struct Bulkhead_Agent_V1_CgroupStats: @unchecked Sendable {
-  // SwiftProtobuf.Message conformance is added in an extension below. See the
-  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
-  // methods supported on all messages.
-
-  public var cpuMicroseconds: UInt64 {
-    get {_storage._cpuMicroseconds}
-    set {_uniqueStorage()._cpuMicroseconds = newValue}
-  }
-
-  public var cpuUserMicroseconds: UInt64 {
-    get {_storage._cpuUserMicroseconds}
-    set {_uniqueStorage()._cpuUserMicroseconds = newValue}
-  }
-
-  public var cpuSystemMicroseconds: UInt64 {
-    get {_storage._cpuSystemMicroseconds}
-    set {_uniqueStorage()._cpuSystemMicroseconds = newValue}
-  }
-
-  public var cpuPeriods: UInt64 {
-    get {_storage._cpuPeriods}
-    set {_uniqueStorage()._cpuPeriods = newValue}
-  }
-
-  public var cpuThrottledPeriods: UInt64 {
-    get {_storage._cpuThrottledPeriods}
-    set {_uniqueStorage()._cpuThrottledPeriods = newValue}
-  }
-
-  public var cpuThrottledMicroseconds: UInt64 {
-    get {_storage._cpuThrottledMicroseconds}
-    set {_uniqueStorage()._cpuThrottledMicroseconds = newValue}
-  }
-
-  public var memoryBytes: UInt64 {
-    get {_storage._memoryBytes}
-    set {_uniqueStorage()._memoryBytes = newValue}
-  }
-
-  public var memoryPeakBytes: UInt64 {
-    get {_storage._memoryPeakBytes}
-    set {_uniqueStorage()._memoryPeakBytes = newValue}
-  }
-
-  /// 2^64 - 1: none.
-  public var memoryLimitBytes: UInt64 {
-    get {_storage._memoryLimitBytes}
-    set {_uniqueStorage()._memoryLimitBytes = newValue}
-  }
-
-  public var memoryAnonymousBytes: UInt64 {
-    get {_storage._memoryAnonymousBytes}
-    set {_uniqueStorage()._memoryAnonymousBytes = newValue}
-  }
-
-  public var memoryFileBytes: UInt64 {
-    get {_storage._memoryFileBytes}
-    set {_uniqueStorage()._memoryFileBytes = newValue}
-  }
-
-  public var memoryInactiveFileBytes: UInt64 {
-    get {_storage._memoryInactiveFileBytes}
-    set {_uniqueStorage()._memoryInactiveFileBytes = newValue}
-  }
-
-  public var memoryActiveFileBytes: UInt64 {
-    get {_storage._memoryActiveFileBytes}
-    set {_uniqueStorage()._memoryActiveFileBytes = newValue}
-  }
-
-  public var memoryMappedFileBytes: UInt64 {
-    get {_storage._memoryMappedFileBytes}
-    set {_uniqueStorage()._memoryMappedFileBytes = newValue}
-  }
-
-  public var memoryKernelBytes: UInt64 {
-    get {_storage._memoryKernelBytes}
-    set {_uniqueStorage()._memoryKernelBytes = newValue}
-  }
-
-  public var pageFaults: UInt64 {
-    get {_storage._pageFaults}
-    set {_uniqueStorage()._pageFaults = newValue}
-  }
-
-  public var majorPageFaults: UInt64 {
-    get {_storage._majorPageFaults}
-    set {_uniqueStorage()._majorPageFaults = newValue}
-  }
-
-  public var memoryLimitHits: UInt64 {
-    get {_storage._memoryLimitHits}
-    set {_uniqueStorage()._memoryLimitHits = newValue}
-  }
-
-  public var oomKills: UInt64 {
-    get {_storage._oomKills}
-    set {_uniqueStorage()._oomKills = newValue}
-  }
-
-  public var swapBytes: UInt64 {
-    get {_storage._swapBytes}
-    set {_uniqueStorage()._swapBytes = newValue}
-  }
-
-  public var processes: UInt64 {
-    get {_storage._processes}
-    set {_uniqueStorage()._processes = newValue}
-  }
-
-  public var threads: UInt64 {
-    get {_storage._threads}
-    set {_uniqueStorage()._threads = newValue}
-  }
-
-  /// 2^64 - 1: none.
-  public var threadsLimit: UInt64 {
-    get {_storage._threadsLimit}
-    set {_uniqueStorage()._threadsLimit = newValue}
-  }
-
-  public var cpuPressure: Bulkhead_Agent_V1_Pressure {
-    get {_storage._cpuPressure ?? Bulkhead_Agent_V1_Pressure()}
-    set {_uniqueStorage()._cpuPressure = newValue}
-  }
-  /// Returns true if `cpuPressure` has been explicitly set.
-  public var hasCpuPressure: Bool {_storage._cpuPressure != nil}
-  /// Clears the value of `cpuPressure`. Subsequent reads from it will return its default value.
-  public mutating func clearCpuPressure() {_uniqueStorage()._cpuPressure = nil}
-
-  public var memoryPressure: Bulkhead_Agent_V1_Pressure {
-    get {_storage._memoryPressure ?? Bulkhead_Agent_V1_Pressure()}
-    set {_uniqueStorage()._memoryPressure = newValue}
-  }
-  /// Returns true if `memoryPressure` has been explicitly set.
-  public var hasMemoryPressure: Bool {_storage._memoryPressure != nil}
-  /// Clears the value of `memoryPressure`. Subsequent reads from it will return its default value.
-  public mutating func clearMemoryPressure() {_uniqueStorage()._memoryPressure = nil}
-
-  public var ioPressure: Bulkhead_Agent_V1_Pressure {
-    get {_storage._ioPressure ?? Bulkhead_Agent_V1_Pressure()}
-    set {_uniqueStorage()._ioPressure = newValue}
-  }
-  /// Returns true if `ioPressure` has been explicitly set.
-  public var hasIoPressure: Bool {_storage._ioPressure != nil}
-  /// Clears the value of `ioPressure`. Subsequent reads from it will return its default value.
-  public mutating func clearIoPressure() {_uniqueStorage()._ioPressure = nil}
-
-  public var disks: [Bulkhead_Agent_V1_DiskStats] {
-    get {_storage._disks}
-    set {_uniqueStorage()._disks = newValue}
-  }
-
-  public var unknownFields = SwiftProtobuf.UnknownStorage()
-
-  public init() {}
-
-  fileprivate var _storage = _StorageClass.defaultInstance
-}
-
-public nonisolated struct Bulkhead_Agent_V1_Pressure: Sendable {
-  // SwiftProtobuf.Message conformance is added in an extension below. See the
-  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
-  // methods supported on all messages.
-
-  public var some: Bulkhead_Agent_V1_PressureLine {
-    get {_some ?? Bulkhead_Agent_V1_PressureLine()}
-    set {_some = newValue}
-  }
-  /// Returns true if `some` has been explicitly set.
-  public var hasSome: Bool {self._some != nil}
-  /// Clears the value of `some`. Subsequent reads from it will return its default value.
-  public mutating func clearSome() {self._some = nil}
-
-  public var full: Bulkhead_Agent_V1_PressureLine {
-    get {_full ?? Bulkhead_Agent_V1_PressureLine()}
-    set {_full = newValue}
-  }
-  /// Returns true if `full` has been explicitly set.
-  public var hasFull: Bool {self._full != nil}
-  /// Clears the value of `full`. Subsequent reads from it will return its default value.
-  public mutating func clearFull() {self._full = nil}
-
-  public var unknownFields = SwiftProtobuf.UnknownStorage()
-
-  public init() {}
-
-  fileprivate var _some: Bulkhead_Agent_V1_PressureLine? = nil
-  fileprivate var _full: Bulkhead_Agent_V1_PressureLine? = nil
-}
-
-public nonisolated struct Bulkhead_Agent_V1_PressureLine: Sendable {
-  // SwiftProtobuf.Message conformance is added in an extension below. See the
-  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
-  // methods supported on all messages.
-
-  public var totalMicroseconds: UInt64 = 0
-
-  /// Hundredths of a percent.
-  public var average10S: UInt32 = 0
-
-  public var average60S: UInt32 = 0
-
-  public var average300S: UInt32 = 0
+  public var containerID: String = String()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
 }
 
-public nonisolated struct Bulkhead_Agent_V1_DiskStats: Sendable {
+/// The text of a cgroup's files of these names (the kernel's cgroup-v2.rst). Empty are those that the kernel doesn't have,
+/// and of a container those of swap and of events that its pod has none of.
+public nonisolated struct Bulkhead_Agent_V1_CgroupFiles: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
   // methods supported on all messages.
 
-  public var major: UInt32 = 0
+  public var cpuStat: Data = Data()
 
-  public var minor: UInt32 = 0
+  public var memoryCurrent: Data = Data()
 
-  /// As the guest names it: "sda".
-  public var name: String = String()
+  public var memoryPeak: Data = Data()
 
-  public var readBytes: UInt64 = 0
+  public var memoryMax: Data = Data()
 
-  public var writtenBytes: UInt64 = 0
+  public var memorySwapCurrent: Data = Data()
 
-  public var reads: UInt64 = 0
+  public var memoryStat: Data = Data()
 
-  public var writes: UInt64 = 0
+  public var memoryEvents: Data = Data()
 
-  public var unknownFields = SwiftProtobuf.UnknownStorage()
+  public var pidsCurrent: Data = Data()
 
-  public init() {}
-}
+  public var pidsMax: Data = Data()
 
-public nonisolated struct Bulkhead_Agent_V1_InterfaceStats: Sendable {
-  // SwiftProtobuf.Message conformance is added in an extension below. See the
-  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
-  // methods supported on all messages.
+  public var cpuPressure: Data = Data()
 
-  public var name: String = String()
+  public var memoryPressure: Data = Data()
 
-  public var receivedBytes: UInt64 = 0
+  public var ioPressure: Data = Data()
 
-  public var receivedPackets: UInt64 = 0
+  public var ioStat: Data = Data()
 
-  public var receiveErrors: UInt64 = 0
-
-  public var receiveDrops: UInt64 = 0
-
-  public var sentBytes: UInt64 = 0
-
-  public var sentPackets: UInt64 = 0
-
-  public var sendErrors: UInt64 = 0
-
-  public var sendDrops: UInt64 = 0
+  /// Counted in cgroup.procs, of the cgroups below a container too.
+  public var processes: UInt64 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -4350,48 +4137,104 @@ nonisolated extension Bulkhead_Agent_V1_UpdateSandboxResponse: SwiftProtobuf.Mes
 
 nonisolated extension Bulkhead_Agent_V1_StatsResponse: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".StatsResponse"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}pod\0\u{1}containers\0\u{1}interfaces\0\u{1}scratch\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}pod\0\u{1}containers\0\u{1}interfaces\0\u{1}scratch\0\u{1}partitions\0\u{3}process_details\0")
+
+  fileprivate class _StorageClass {
+    var _pod: Bulkhead_Agent_V1_CgroupFiles? = nil
+    var _containers: [Bulkhead_Agent_V1_ContainerStats] = []
+    var _interfaces: Data = Data()
+    var _scratch: Bulkhead_Agent_V1_FilesystemStats? = nil
+    var _partitions: Data = Data()
+    var _processDetails: [Bulkhead_Agent_V1_ProcessDetails] = []
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _pod = source._pod
+      _containers = source._containers
+      _interfaces = source._interfaces
+      _scratch = source._scratch
+      _partitions = source._partitions
+      _processDetails = source._processDetails
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularMessageField(value: &self._pod) }()
-      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.containers) }()
-      case 3: try { try decoder.decodeRepeatedMessageField(value: &self.interfaces) }()
-      case 4: try { try decoder.decodeSingularMessageField(value: &self._scratch) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularMessageField(value: &_storage._pod) }()
+        case 2: try { try decoder.decodeRepeatedMessageField(value: &_storage._containers) }()
+        case 3: try { try decoder.decodeSingularBytesField(value: &_storage._interfaces) }()
+        case 4: try { try decoder.decodeSingularMessageField(value: &_storage._scratch) }()
+        case 5: try { try decoder.decodeSingularBytesField(value: &_storage._partitions) }()
+        case 6: try { try decoder.decodeRepeatedMessageField(value: &_storage._processDetails) }()
+        default: break
+        }
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    try { if let v = self._pod {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
-    } }()
-    if !self.containers.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.containers, fieldNumber: 2)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      try { if let v = _storage._pod {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
+      } }()
+      if !_storage._containers.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._containers, fieldNumber: 2)
+      }
+      if !_storage._interfaces.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._interfaces, fieldNumber: 3)
+      }
+      try { if let v = _storage._scratch {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+      } }()
+      if !_storage._partitions.isEmpty {
+        try visitor.visitSingularBytesField(value: _storage._partitions, fieldNumber: 5)
+      }
+      if !_storage._processDetails.isEmpty {
+        try visitor.visitRepeatedMessageField(value: _storage._processDetails, fieldNumber: 6)
+      }
     }
-    if !self.interfaces.isEmpty {
-      try visitor.visitRepeatedMessageField(value: self.interfaces, fieldNumber: 3)
-    }
-    try { if let v = self._scratch {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
-    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Bulkhead_Agent_V1_StatsResponse, rhs: Bulkhead_Agent_V1_StatsResponse) -> Bool {
-    if lhs._pod != rhs._pod {return false}
-    if lhs.containers != rhs.containers {return false}
-    if lhs.interfaces != rhs.interfaces {return false}
-    if lhs._scratch != rhs._scratch {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._pod != rhs_storage._pod {return false}
+        if _storage._containers != rhs_storage._containers {return false}
+        if _storage._interfaces != rhs_storage._interfaces {return false}
+        if _storage._scratch != rhs_storage._scratch {return false}
+        if _storage._partitions != rhs_storage._partitions {return false}
+        if _storage._processDetails != rhs_storage._processDetails {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4399,53 +4242,90 @@ nonisolated extension Bulkhead_Agent_V1_StatsResponse: SwiftProtobuf.Message, Sw
 
 nonisolated extension Bulkhead_Agent_V1_ContainerStats: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ContainerStats"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}container_id\0\u{1}usage\0\u{3}writable_bytes\0\u{3}writable_inodes\0\u{3}process_details\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}container_id\0\u{1}usage\0\u{3}writable_bytes\0\u{3}writable_inodes\0")
+
+  fileprivate class _StorageClass {
+    var _containerID: String = String()
+    var _usage: Bulkhead_Agent_V1_CgroupFiles? = nil
+    var _writableBytes: UInt64? = nil
+    var _writableInodes: UInt64? = nil
+
+      // This property is used as the initial default value for new instances of the type.
+      // The type itself is protecting the reference to its storage via CoW semantics.
+      // This will force a copy to be made of this reference when the first mutation occurs;
+      // hence, it is safe to mark this as `nonisolated(unsafe)`.
+      static nonisolated(unsafe) let defaultInstance = _StorageClass()
+
+    private init() {}
+
+    init(copying source: _StorageClass) {
+      _containerID = source._containerID
+      _usage = source._usage
+      _writableBytes = source._writableBytes
+      _writableInodes = source._writableInodes
+    }
+  }
+
+  fileprivate mutating func _uniqueStorage() -> _StorageClass {
+    if !isKnownUniquelyReferenced(&_storage) {
+      _storage = _StorageClass(copying: _storage)
+    }
+    return _storage
+  }
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.containerID) }()
-      case 2: try { try decoder.decodeSingularMessageField(value: &self._usage) }()
-      case 3: try { try decoder.decodeSingularUInt64Field(value: &self._writableBytes) }()
-      case 4: try { try decoder.decodeSingularUInt64Field(value: &self._writableInodes) }()
-      case 5: try { try decoder.decodeSingularMessageField(value: &self._processDetails) }()
-      default: break
+    _ = _uniqueStorage()
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      while let fieldNumber = try decoder.nextFieldNumber() {
+        // The use of inline closures is to circumvent an issue where the compiler
+        // allocates stack space for every case branch when no optimizations are
+        // enabled. https://github.com/apple/swift-protobuf/issues/1034
+        switch fieldNumber {
+        case 1: try { try decoder.decodeSingularStringField(value: &_storage._containerID) }()
+        case 2: try { try decoder.decodeSingularMessageField(value: &_storage._usage) }()
+        case 3: try { try decoder.decodeSingularUInt64Field(value: &_storage._writableBytes) }()
+        case 4: try { try decoder.decodeSingularUInt64Field(value: &_storage._writableInodes) }()
+        default: break
+        }
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    if !self.containerID.isEmpty {
-      try visitor.visitSingularStringField(value: self.containerID, fieldNumber: 1)
+    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every if/case branch local when no optimizations
+      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+      // https://github.com/apple/swift-protobuf/issues/1182
+      if !_storage._containerID.isEmpty {
+        try visitor.visitSingularStringField(value: _storage._containerID, fieldNumber: 1)
+      }
+      try { if let v = _storage._usage {
+        try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+      } }()
+      try { if let v = _storage._writableBytes {
+        try visitor.visitSingularUInt64Field(value: v, fieldNumber: 3)
+      } }()
+      try { if let v = _storage._writableInodes {
+        try visitor.visitSingularUInt64Field(value: v, fieldNumber: 4)
+      } }()
     }
-    try { if let v = self._usage {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
-    } }()
-    try { if let v = self._writableBytes {
-      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 3)
-    } }()
-    try { if let v = self._writableInodes {
-      try visitor.visitSingularUInt64Field(value: v, fieldNumber: 4)
-    } }()
-    try { if let v = self._processDetails {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 5)
-    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   public static func ==(lhs: Bulkhead_Agent_V1_ContainerStats, rhs: Bulkhead_Agent_V1_ContainerStats) -> Bool {
-    if lhs.containerID != rhs.containerID {return false}
-    if lhs._usage != rhs._usage {return false}
-    if lhs._writableBytes != rhs._writableBytes {return false}
-    if lhs._writableInodes != rhs._writableInodes {return false}
-    if lhs._processDetails != rhs._processDetails {return false}
+    if lhs._storage !== rhs._storage {
+      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
+        let _storage = _args.0
+        let rhs_storage = _args.1
+        if _storage._containerID != rhs_storage._containerID {return false}
+        if _storage._usage != rhs_storage._usage {return false}
+        if _storage._writableBytes != rhs_storage._writableBytes {return false}
+        if _storage._writableInodes != rhs_storage._writableInodes {return false}
+        return true
+      }
+      if !storagesAreEqual {return false}
+    }
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -4453,7 +4333,7 @@ nonisolated extension Bulkhead_Agent_V1_ContainerStats: SwiftProtobuf.Message, S
 
 nonisolated extension Bulkhead_Agent_V1_ProcessDetails: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ProcessDetails"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}file_descriptors\0\u{1}sockets\0\u{3}open_files_limit\0\u{1}running\0\u{1}sleeping\0\u{1}stopped\0\u{1}uninterruptible\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}file_descriptors\0\u{1}sockets\0\u{3}open_files_limit\0\u{1}running\0\u{1}sleeping\0\u{1}stopped\0\u{1}uninterruptible\0\u{3}container_id\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4468,6 +4348,7 @@ nonisolated extension Bulkhead_Agent_V1_ProcessDetails: SwiftProtobuf.Message, S
       case 5: try { try decoder.decodeSingularUInt64Field(value: &self.sleeping) }()
       case 6: try { try decoder.decodeSingularUInt64Field(value: &self.stopped) }()
       case 7: try { try decoder.decodeSingularUInt64Field(value: &self.uninterruptible) }()
+      case 8: try { try decoder.decodeSingularStringField(value: &self.containerID) }()
       default: break
       }
     }
@@ -4495,6 +4376,9 @@ nonisolated extension Bulkhead_Agent_V1_ProcessDetails: SwiftProtobuf.Message, S
     if self.uninterruptible != 0 {
       try visitor.visitSingularUInt64Field(value: self.uninterruptible, fieldNumber: 7)
     }
+    if !self.containerID.isEmpty {
+      try visitor.visitSingularStringField(value: self.containerID, fieldNumber: 8)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -4506,266 +4390,15 @@ nonisolated extension Bulkhead_Agent_V1_ProcessDetails: SwiftProtobuf.Message, S
     if lhs.sleeping != rhs.sleeping {return false}
     if lhs.stopped != rhs.stopped {return false}
     if lhs.uninterruptible != rhs.uninterruptible {return false}
+    if lhs.containerID != rhs.containerID {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
 }
 
-nonisolated extension Bulkhead_Agent_V1_CgroupStats: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".CgroupStats"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}cpu_microseconds\0\u{3}cpu_user_microseconds\0\u{3}cpu_system_microseconds\0\u{3}cpu_periods\0\u{3}cpu_throttled_periods\0\u{3}cpu_throttled_microseconds\0\u{3}memory_bytes\0\u{3}memory_peak_bytes\0\u{3}memory_limit_bytes\0\u{3}memory_anonymous_bytes\0\u{3}memory_file_bytes\0\u{3}memory_inactive_file_bytes\0\u{3}memory_active_file_bytes\0\u{3}memory_mapped_file_bytes\0\u{3}memory_kernel_bytes\0\u{3}page_faults\0\u{3}major_page_faults\0\u{3}memory_limit_hits\0\u{3}oom_kills\0\u{3}swap_bytes\0\u{1}processes\0\u{1}threads\0\u{3}threads_limit\0\u{3}cpu_pressure\0\u{3}memory_pressure\0\u{3}io_pressure\0\u{1}disks\0")
-
-  fileprivate class _StorageClass {
-    var _cpuMicroseconds: UInt64 = 0
-    var _cpuUserMicroseconds: UInt64 = 0
-    var _cpuSystemMicroseconds: UInt64 = 0
-    var _cpuPeriods: UInt64 = 0
-    var _cpuThrottledPeriods: UInt64 = 0
-    var _cpuThrottledMicroseconds: UInt64 = 0
-    var _memoryBytes: UInt64 = 0
-    var _memoryPeakBytes: UInt64 = 0
-    var _memoryLimitBytes: UInt64 = 0
-    var _memoryAnonymousBytes: UInt64 = 0
-    var _memoryFileBytes: UInt64 = 0
-    var _memoryInactiveFileBytes: UInt64 = 0
-    var _memoryActiveFileBytes: UInt64 = 0
-    var _memoryMappedFileBytes: UInt64 = 0
-    var _memoryKernelBytes: UInt64 = 0
-    var _pageFaults: UInt64 = 0
-    var _majorPageFaults: UInt64 = 0
-    var _memoryLimitHits: UInt64 = 0
-    var _oomKills: UInt64 = 0
-    var _swapBytes: UInt64 = 0
-    var _processes: UInt64 = 0
-    var _threads: UInt64 = 0
-    var _threadsLimit: UInt64 = 0
-    var _cpuPressure: Bulkhead_Agent_V1_Pressure? = nil
-    var _memoryPressure: Bulkhead_Agent_V1_Pressure? = nil
-    var _ioPressure: Bulkhead_Agent_V1_Pressure? = nil
-    var _disks: [Bulkhead_Agent_V1_DiskStats] = []
-
-      // This property is used as the initial default value for new instances of the type.
-      // The type itself is protecting the reference to its storage via CoW semantics.
-      // This will force a copy to be made of this reference when the first mutation occurs;
-      // hence, it is safe to mark this as `nonisolated(unsafe)`.
-      static nonisolated(unsafe) let defaultInstance = _StorageClass()
-
-    private init() {}
-
-    init(copying source: _StorageClass) {
-      _cpuMicroseconds = source._cpuMicroseconds
-      _cpuUserMicroseconds = source._cpuUserMicroseconds
-      _cpuSystemMicroseconds = source._cpuSystemMicroseconds
-      _cpuPeriods = source._cpuPeriods
-      _cpuThrottledPeriods = source._cpuThrottledPeriods
-      _cpuThrottledMicroseconds = source._cpuThrottledMicroseconds
-      _memoryBytes = source._memoryBytes
-      _memoryPeakBytes = source._memoryPeakBytes
-      _memoryLimitBytes = source._memoryLimitBytes
-      _memoryAnonymousBytes = source._memoryAnonymousBytes
-      _memoryFileBytes = source._memoryFileBytes
-      _memoryInactiveFileBytes = source._memoryInactiveFileBytes
-      _memoryActiveFileBytes = source._memoryActiveFileBytes
-      _memoryMappedFileBytes = source._memoryMappedFileBytes
-      _memoryKernelBytes = source._memoryKernelBytes
-      _pageFaults = source._pageFaults
-      _majorPageFaults = source._majorPageFaults
-      _memoryLimitHits = source._memoryLimitHits
-      _oomKills = source._oomKills
-      _swapBytes = source._swapBytes
-      _processes = source._processes
-      _threads = source._threads
-      _threadsLimit = source._threadsLimit
-      _cpuPressure = source._cpuPressure
-      _memoryPressure = source._memoryPressure
-      _ioPressure = source._ioPressure
-      _disks = source._disks
-    }
-  }
-
-  fileprivate mutating func _uniqueStorage() -> _StorageClass {
-    if !isKnownUniquelyReferenced(&_storage) {
-      _storage = _StorageClass(copying: _storage)
-    }
-    return _storage
-  }
-
-  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    _ = _uniqueStorage()
-    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
-      while let fieldNumber = try decoder.nextFieldNumber() {
-        // The use of inline closures is to circumvent an issue where the compiler
-        // allocates stack space for every case branch when no optimizations are
-        // enabled. https://github.com/apple/swift-protobuf/issues/1034
-        switch fieldNumber {
-        case 1: try { try decoder.decodeSingularUInt64Field(value: &_storage._cpuMicroseconds) }()
-        case 2: try { try decoder.decodeSingularUInt64Field(value: &_storage._cpuUserMicroseconds) }()
-        case 3: try { try decoder.decodeSingularUInt64Field(value: &_storage._cpuSystemMicroseconds) }()
-        case 4: try { try decoder.decodeSingularUInt64Field(value: &_storage._cpuPeriods) }()
-        case 5: try { try decoder.decodeSingularUInt64Field(value: &_storage._cpuThrottledPeriods) }()
-        case 6: try { try decoder.decodeSingularUInt64Field(value: &_storage._cpuThrottledMicroseconds) }()
-        case 7: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryBytes) }()
-        case 8: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryPeakBytes) }()
-        case 9: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryLimitBytes) }()
-        case 10: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryAnonymousBytes) }()
-        case 11: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryFileBytes) }()
-        case 12: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryInactiveFileBytes) }()
-        case 13: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryActiveFileBytes) }()
-        case 14: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryMappedFileBytes) }()
-        case 15: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryKernelBytes) }()
-        case 16: try { try decoder.decodeSingularUInt64Field(value: &_storage._pageFaults) }()
-        case 17: try { try decoder.decodeSingularUInt64Field(value: &_storage._majorPageFaults) }()
-        case 18: try { try decoder.decodeSingularUInt64Field(value: &_storage._memoryLimitHits) }()
-        case 19: try { try decoder.decodeSingularUInt64Field(value: &_storage._oomKills) }()
-        case 20: try { try decoder.decodeSingularUInt64Field(value: &_storage._swapBytes) }()
-        case 21: try { try decoder.decodeSingularUInt64Field(value: &_storage._processes) }()
-        case 22: try { try decoder.decodeSingularUInt64Field(value: &_storage._threads) }()
-        case 23: try { try decoder.decodeSingularUInt64Field(value: &_storage._threadsLimit) }()
-        case 24: try { try decoder.decodeSingularMessageField(value: &_storage._cpuPressure) }()
-        case 25: try { try decoder.decodeSingularMessageField(value: &_storage._memoryPressure) }()
-        case 26: try { try decoder.decodeSingularMessageField(value: &_storage._ioPressure) }()
-        case 27: try { try decoder.decodeRepeatedMessageField(value: &_storage._disks) }()
-        default: break
-        }
-      }
-    }
-  }
-
-  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    try withExtendedLifetime(_storage) { (_storage: _StorageClass) in
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every if/case branch local when no optimizations
-      // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-      // https://github.com/apple/swift-protobuf/issues/1182
-      if _storage._cpuMicroseconds != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._cpuMicroseconds, fieldNumber: 1)
-      }
-      if _storage._cpuUserMicroseconds != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._cpuUserMicroseconds, fieldNumber: 2)
-      }
-      if _storage._cpuSystemMicroseconds != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._cpuSystemMicroseconds, fieldNumber: 3)
-      }
-      if _storage._cpuPeriods != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._cpuPeriods, fieldNumber: 4)
-      }
-      if _storage._cpuThrottledPeriods != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._cpuThrottledPeriods, fieldNumber: 5)
-      }
-      if _storage._cpuThrottledMicroseconds != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._cpuThrottledMicroseconds, fieldNumber: 6)
-      }
-      if _storage._memoryBytes != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._memoryBytes, fieldNumber: 7)
-      }
-      if _storage._memoryPeakBytes != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._memoryPeakBytes, fieldNumber: 8)
-      }
-      if _storage._memoryLimitBytes != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._memoryLimitBytes, fieldNumber: 9)
-      }
-      if _storage._memoryAnonymousBytes != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._memoryAnonymousBytes, fieldNumber: 10)
-      }
-      if _storage._memoryFileBytes != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._memoryFileBytes, fieldNumber: 11)
-      }
-      if _storage._memoryInactiveFileBytes != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._memoryInactiveFileBytes, fieldNumber: 12)
-      }
-      if _storage._memoryActiveFileBytes != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._memoryActiveFileBytes, fieldNumber: 13)
-      }
-      if _storage._memoryMappedFileBytes != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._memoryMappedFileBytes, fieldNumber: 14)
-      }
-      if _storage._memoryKernelBytes != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._memoryKernelBytes, fieldNumber: 15)
-      }
-      if _storage._pageFaults != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._pageFaults, fieldNumber: 16)
-      }
-      if _storage._majorPageFaults != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._majorPageFaults, fieldNumber: 17)
-      }
-      if _storage._memoryLimitHits != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._memoryLimitHits, fieldNumber: 18)
-      }
-      if _storage._oomKills != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._oomKills, fieldNumber: 19)
-      }
-      if _storage._swapBytes != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._swapBytes, fieldNumber: 20)
-      }
-      if _storage._processes != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._processes, fieldNumber: 21)
-      }
-      if _storage._threads != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._threads, fieldNumber: 22)
-      }
-      if _storage._threadsLimit != 0 {
-        try visitor.visitSingularUInt64Field(value: _storage._threadsLimit, fieldNumber: 23)
-      }
-      try { if let v = _storage._cpuPressure {
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 24)
-      } }()
-      try { if let v = _storage._memoryPressure {
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 25)
-      } }()
-      try { if let v = _storage._ioPressure {
-        try visitor.visitSingularMessageField(value: v, fieldNumber: 26)
-      } }()
-      if !_storage._disks.isEmpty {
-        try visitor.visitRepeatedMessageField(value: _storage._disks, fieldNumber: 27)
-      }
-    }
-    try unknownFields.traverse(visitor: &visitor)
-  }
-
-  public static func ==(lhs: Bulkhead_Agent_V1_CgroupStats, rhs: Bulkhead_Agent_V1_CgroupStats) -> Bool {
-    if lhs._storage !== rhs._storage {
-      let storagesAreEqual: Bool = withExtendedLifetime((lhs._storage, rhs._storage)) { (_args: (_StorageClass, _StorageClass)) in
-        let _storage = _args.0
-        let rhs_storage = _args.1
-        if _storage._cpuMicroseconds != rhs_storage._cpuMicroseconds {return false}
-        if _storage._cpuUserMicroseconds != rhs_storage._cpuUserMicroseconds {return false}
-        if _storage._cpuSystemMicroseconds != rhs_storage._cpuSystemMicroseconds {return false}
-        if _storage._cpuPeriods != rhs_storage._cpuPeriods {return false}
-        if _storage._cpuThrottledPeriods != rhs_storage._cpuThrottledPeriods {return false}
-        if _storage._cpuThrottledMicroseconds != rhs_storage._cpuThrottledMicroseconds {return false}
-        if _storage._memoryBytes != rhs_storage._memoryBytes {return false}
-        if _storage._memoryPeakBytes != rhs_storage._memoryPeakBytes {return false}
-        if _storage._memoryLimitBytes != rhs_storage._memoryLimitBytes {return false}
-        if _storage._memoryAnonymousBytes != rhs_storage._memoryAnonymousBytes {return false}
-        if _storage._memoryFileBytes != rhs_storage._memoryFileBytes {return false}
-        if _storage._memoryInactiveFileBytes != rhs_storage._memoryInactiveFileBytes {return false}
-        if _storage._memoryActiveFileBytes != rhs_storage._memoryActiveFileBytes {return false}
-        if _storage._memoryMappedFileBytes != rhs_storage._memoryMappedFileBytes {return false}
-        if _storage._memoryKernelBytes != rhs_storage._memoryKernelBytes {return false}
-        if _storage._pageFaults != rhs_storage._pageFaults {return false}
-        if _storage._majorPageFaults != rhs_storage._majorPageFaults {return false}
-        if _storage._memoryLimitHits != rhs_storage._memoryLimitHits {return false}
-        if _storage._oomKills != rhs_storage._oomKills {return false}
-        if _storage._swapBytes != rhs_storage._swapBytes {return false}
-        if _storage._processes != rhs_storage._processes {return false}
-        if _storage._threads != rhs_storage._threads {return false}
-        if _storage._threadsLimit != rhs_storage._threadsLimit {return false}
-        if _storage._cpuPressure != rhs_storage._cpuPressure {return false}
-        if _storage._memoryPressure != rhs_storage._memoryPressure {return false}
-        if _storage._ioPressure != rhs_storage._ioPressure {return false}
-        if _storage._disks != rhs_storage._disks {return false}
-        return true
-      }
-      if !storagesAreEqual {return false}
-    }
-    if lhs.unknownFields != rhs.unknownFields {return false}
-    return true
-  }
-}
-
-nonisolated extension Bulkhead_Agent_V1_Pressure: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".Pressure"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}some\0\u{1}full\0")
+nonisolated extension Bulkhead_Agent_V1_CgroupFiles: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  public static let protoMessageName: String = _protobuf_package + ".CgroupFiles"
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}cpu_stat\0\u{3}memory_current\0\u{3}memory_peak\0\u{3}memory_max\0\u{3}memory_swap_current\0\u{3}memory_stat\0\u{3}memory_events\0\u{3}pids_current\0\u{3}pids_max\0\u{3}cpu_pressure\0\u{3}memory_pressure\0\u{3}io_pressure\0\u{3}io_stat\0\u{1}processes\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -4773,205 +4406,86 @@ nonisolated extension Bulkhead_Agent_V1_Pressure: SwiftProtobuf.Message, SwiftPr
       // allocates stack space for every case branch when no optimizations are
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
-      case 1: try { try decoder.decodeSingularMessageField(value: &self._some) }()
-      case 2: try { try decoder.decodeSingularMessageField(value: &self._full) }()
+      case 1: try { try decoder.decodeSingularBytesField(value: &self.cpuStat) }()
+      case 2: try { try decoder.decodeSingularBytesField(value: &self.memoryCurrent) }()
+      case 3: try { try decoder.decodeSingularBytesField(value: &self.memoryPeak) }()
+      case 4: try { try decoder.decodeSingularBytesField(value: &self.memoryMax) }()
+      case 5: try { try decoder.decodeSingularBytesField(value: &self.memorySwapCurrent) }()
+      case 6: try { try decoder.decodeSingularBytesField(value: &self.memoryStat) }()
+      case 7: try { try decoder.decodeSingularBytesField(value: &self.memoryEvents) }()
+      case 8: try { try decoder.decodeSingularBytesField(value: &self.pidsCurrent) }()
+      case 9: try { try decoder.decodeSingularBytesField(value: &self.pidsMax) }()
+      case 10: try { try decoder.decodeSingularBytesField(value: &self.cpuPressure) }()
+      case 11: try { try decoder.decodeSingularBytesField(value: &self.memoryPressure) }()
+      case 12: try { try decoder.decodeSingularBytesField(value: &self.ioPressure) }()
+      case 13: try { try decoder.decodeSingularBytesField(value: &self.ioStat) }()
+      case 14: try { try decoder.decodeSingularUInt64Field(value: &self.processes) }()
       default: break
       }
     }
   }
 
   public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    // The use of inline closures is to circumvent an issue where the compiler
-    // allocates stack space for every if/case branch local when no optimizations
-    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
-    // https://github.com/apple/swift-protobuf/issues/1182
-    try { if let v = self._some {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 1)
-    } }()
-    try { if let v = self._full {
-      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
-    } }()
-    try unknownFields.traverse(visitor: &visitor)
-  }
-
-  public static func ==(lhs: Bulkhead_Agent_V1_Pressure, rhs: Bulkhead_Agent_V1_Pressure) -> Bool {
-    if lhs._some != rhs._some {return false}
-    if lhs._full != rhs._full {return false}
-    if lhs.unknownFields != rhs.unknownFields {return false}
-    return true
-  }
-}
-
-nonisolated extension Bulkhead_Agent_V1_PressureLine: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".PressureLine"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}total_microseconds\0\u{3}average_10s\0\u{3}average_60s\0\u{3}average_300s\0")
-
-  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt64Field(value: &self.totalMicroseconds) }()
-      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.average10S) }()
-      case 3: try { try decoder.decodeSingularUInt32Field(value: &self.average60S) }()
-      case 4: try { try decoder.decodeSingularUInt32Field(value: &self.average300S) }()
-      default: break
-      }
+    if !self.cpuStat.isEmpty {
+      try visitor.visitSingularBytesField(value: self.cpuStat, fieldNumber: 1)
     }
-  }
-
-  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if self.totalMicroseconds != 0 {
-      try visitor.visitSingularUInt64Field(value: self.totalMicroseconds, fieldNumber: 1)
+    if !self.memoryCurrent.isEmpty {
+      try visitor.visitSingularBytesField(value: self.memoryCurrent, fieldNumber: 2)
     }
-    if self.average10S != 0 {
-      try visitor.visitSingularUInt32Field(value: self.average10S, fieldNumber: 2)
+    if !self.memoryPeak.isEmpty {
+      try visitor.visitSingularBytesField(value: self.memoryPeak, fieldNumber: 3)
     }
-    if self.average60S != 0 {
-      try visitor.visitSingularUInt32Field(value: self.average60S, fieldNumber: 3)
+    if !self.memoryMax.isEmpty {
+      try visitor.visitSingularBytesField(value: self.memoryMax, fieldNumber: 4)
     }
-    if self.average300S != 0 {
-      try visitor.visitSingularUInt32Field(value: self.average300S, fieldNumber: 4)
+    if !self.memorySwapCurrent.isEmpty {
+      try visitor.visitSingularBytesField(value: self.memorySwapCurrent, fieldNumber: 5)
+    }
+    if !self.memoryStat.isEmpty {
+      try visitor.visitSingularBytesField(value: self.memoryStat, fieldNumber: 6)
+    }
+    if !self.memoryEvents.isEmpty {
+      try visitor.visitSingularBytesField(value: self.memoryEvents, fieldNumber: 7)
+    }
+    if !self.pidsCurrent.isEmpty {
+      try visitor.visitSingularBytesField(value: self.pidsCurrent, fieldNumber: 8)
+    }
+    if !self.pidsMax.isEmpty {
+      try visitor.visitSingularBytesField(value: self.pidsMax, fieldNumber: 9)
+    }
+    if !self.cpuPressure.isEmpty {
+      try visitor.visitSingularBytesField(value: self.cpuPressure, fieldNumber: 10)
+    }
+    if !self.memoryPressure.isEmpty {
+      try visitor.visitSingularBytesField(value: self.memoryPressure, fieldNumber: 11)
+    }
+    if !self.ioPressure.isEmpty {
+      try visitor.visitSingularBytesField(value: self.ioPressure, fieldNumber: 12)
+    }
+    if !self.ioStat.isEmpty {
+      try visitor.visitSingularBytesField(value: self.ioStat, fieldNumber: 13)
+    }
+    if self.processes != 0 {
+      try visitor.visitSingularUInt64Field(value: self.processes, fieldNumber: 14)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
 
-  public static func ==(lhs: Bulkhead_Agent_V1_PressureLine, rhs: Bulkhead_Agent_V1_PressureLine) -> Bool {
-    if lhs.totalMicroseconds != rhs.totalMicroseconds {return false}
-    if lhs.average10S != rhs.average10S {return false}
-    if lhs.average60S != rhs.average60S {return false}
-    if lhs.average300S != rhs.average300S {return false}
-    if lhs.unknownFields != rhs.unknownFields {return false}
-    return true
-  }
-}
-
-nonisolated extension Bulkhead_Agent_V1_DiskStats: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".DiskStats"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}major\0\u{1}minor\0\u{1}name\0\u{3}read_bytes\0\u{3}written_bytes\0\u{1}reads\0\u{1}writes\0")
-
-  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularUInt32Field(value: &self.major) }()
-      case 2: try { try decoder.decodeSingularUInt32Field(value: &self.minor) }()
-      case 3: try { try decoder.decodeSingularStringField(value: &self.name) }()
-      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.readBytes) }()
-      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.writtenBytes) }()
-      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.reads) }()
-      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.writes) }()
-      default: break
-      }
-    }
-  }
-
-  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if self.major != 0 {
-      try visitor.visitSingularUInt32Field(value: self.major, fieldNumber: 1)
-    }
-    if self.minor != 0 {
-      try visitor.visitSingularUInt32Field(value: self.minor, fieldNumber: 2)
-    }
-    if !self.name.isEmpty {
-      try visitor.visitSingularStringField(value: self.name, fieldNumber: 3)
-    }
-    if self.readBytes != 0 {
-      try visitor.visitSingularUInt64Field(value: self.readBytes, fieldNumber: 4)
-    }
-    if self.writtenBytes != 0 {
-      try visitor.visitSingularUInt64Field(value: self.writtenBytes, fieldNumber: 5)
-    }
-    if self.reads != 0 {
-      try visitor.visitSingularUInt64Field(value: self.reads, fieldNumber: 6)
-    }
-    if self.writes != 0 {
-      try visitor.visitSingularUInt64Field(value: self.writes, fieldNumber: 7)
-    }
-    try unknownFields.traverse(visitor: &visitor)
-  }
-
-  public static func ==(lhs: Bulkhead_Agent_V1_DiskStats, rhs: Bulkhead_Agent_V1_DiskStats) -> Bool {
-    if lhs.major != rhs.major {return false}
-    if lhs.minor != rhs.minor {return false}
-    if lhs.name != rhs.name {return false}
-    if lhs.readBytes != rhs.readBytes {return false}
-    if lhs.writtenBytes != rhs.writtenBytes {return false}
-    if lhs.reads != rhs.reads {return false}
-    if lhs.writes != rhs.writes {return false}
-    if lhs.unknownFields != rhs.unknownFields {return false}
-    return true
-  }
-}
-
-nonisolated extension Bulkhead_Agent_V1_InterfaceStats: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
-  public static let protoMessageName: String = _protobuf_package + ".InterfaceStats"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{3}received_bytes\0\u{3}received_packets\0\u{3}receive_errors\0\u{3}receive_drops\0\u{3}sent_bytes\0\u{3}sent_packets\0\u{3}send_errors\0\u{3}send_drops\0")
-
-  public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
-    while let fieldNumber = try decoder.nextFieldNumber() {
-      // The use of inline closures is to circumvent an issue where the compiler
-      // allocates stack space for every case branch when no optimizations are
-      // enabled. https://github.com/apple/swift-protobuf/issues/1034
-      switch fieldNumber {
-      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
-      case 2: try { try decoder.decodeSingularUInt64Field(value: &self.receivedBytes) }()
-      case 3: try { try decoder.decodeSingularUInt64Field(value: &self.receivedPackets) }()
-      case 4: try { try decoder.decodeSingularUInt64Field(value: &self.receiveErrors) }()
-      case 5: try { try decoder.decodeSingularUInt64Field(value: &self.receiveDrops) }()
-      case 6: try { try decoder.decodeSingularUInt64Field(value: &self.sentBytes) }()
-      case 7: try { try decoder.decodeSingularUInt64Field(value: &self.sentPackets) }()
-      case 8: try { try decoder.decodeSingularUInt64Field(value: &self.sendErrors) }()
-      case 9: try { try decoder.decodeSingularUInt64Field(value: &self.sendDrops) }()
-      default: break
-      }
-    }
-  }
-
-  public func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
-    if !self.name.isEmpty {
-      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
-    }
-    if self.receivedBytes != 0 {
-      try visitor.visitSingularUInt64Field(value: self.receivedBytes, fieldNumber: 2)
-    }
-    if self.receivedPackets != 0 {
-      try visitor.visitSingularUInt64Field(value: self.receivedPackets, fieldNumber: 3)
-    }
-    if self.receiveErrors != 0 {
-      try visitor.visitSingularUInt64Field(value: self.receiveErrors, fieldNumber: 4)
-    }
-    if self.receiveDrops != 0 {
-      try visitor.visitSingularUInt64Field(value: self.receiveDrops, fieldNumber: 5)
-    }
-    if self.sentBytes != 0 {
-      try visitor.visitSingularUInt64Field(value: self.sentBytes, fieldNumber: 6)
-    }
-    if self.sentPackets != 0 {
-      try visitor.visitSingularUInt64Field(value: self.sentPackets, fieldNumber: 7)
-    }
-    if self.sendErrors != 0 {
-      try visitor.visitSingularUInt64Field(value: self.sendErrors, fieldNumber: 8)
-    }
-    if self.sendDrops != 0 {
-      try visitor.visitSingularUInt64Field(value: self.sendDrops, fieldNumber: 9)
-    }
-    try unknownFields.traverse(visitor: &visitor)
-  }
-
-  public static func ==(lhs: Bulkhead_Agent_V1_InterfaceStats, rhs: Bulkhead_Agent_V1_InterfaceStats) -> Bool {
-    if lhs.name != rhs.name {return false}
-    if lhs.receivedBytes != rhs.receivedBytes {return false}
-    if lhs.receivedPackets != rhs.receivedPackets {return false}
-    if lhs.receiveErrors != rhs.receiveErrors {return false}
-    if lhs.receiveDrops != rhs.receiveDrops {return false}
-    if lhs.sentBytes != rhs.sentBytes {return false}
-    if lhs.sentPackets != rhs.sentPackets {return false}
-    if lhs.sendErrors != rhs.sendErrors {return false}
-    if lhs.sendDrops != rhs.sendDrops {return false}
+  public static func ==(lhs: Bulkhead_Agent_V1_CgroupFiles, rhs: Bulkhead_Agent_V1_CgroupFiles) -> Bool {
+    if lhs.cpuStat != rhs.cpuStat {return false}
+    if lhs.memoryCurrent != rhs.memoryCurrent {return false}
+    if lhs.memoryPeak != rhs.memoryPeak {return false}
+    if lhs.memoryMax != rhs.memoryMax {return false}
+    if lhs.memorySwapCurrent != rhs.memorySwapCurrent {return false}
+    if lhs.memoryStat != rhs.memoryStat {return false}
+    if lhs.memoryEvents != rhs.memoryEvents {return false}
+    if lhs.pidsCurrent != rhs.pidsCurrent {return false}
+    if lhs.pidsMax != rhs.pidsMax {return false}
+    if lhs.cpuPressure != rhs.cpuPressure {return false}
+    if lhs.memoryPressure != rhs.memoryPressure {return false}
+    if lhs.ioPressure != rhs.ioPressure {return false}
+    if lhs.ioStat != rhs.ioStat {return false}
+    if lhs.processes != rhs.processes {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

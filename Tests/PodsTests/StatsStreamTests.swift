@@ -27,11 +27,11 @@ import Testing
       guest.give([0])
       for threads in 1...3 as ClosedRange<UInt64> {
         guest.take(1)
-        guest.give(answer { $0.pod.threads = threads })
+        guest.give(answer { $0.pod.processes = threads })
       }
     }
     for threads in 1...3 as ClosedRange<UInt64> {
-      #expect(try await stats.ask(within: .seconds(10)).pod.threads == threads)
+      #expect(try await stats.ask(within: .seconds(10)).pod.processes == threads)
     }
     #expect(machine.dialed == 1)
   }
@@ -43,17 +43,17 @@ import Testing
         guest.give([0])
         // Until the daemon has given it up.
         guest.take(2)
-        guest.give(answer { $0.pod.threads = 1 })
+        guest.give(answer { $0.pod.processes = 1 })
       },
       { guest in
         guest.take("\u{6}secret\u{2}".utf8.count)
         guest.give([0])
         guest.take(1)
-        guest.give(answer { $0.pod.threads = 2 })
+        guest.give(answer { $0.pod.processes = 2 })
       })
     let late = try await #require(throws: BulkheadError.self) { try await stats.ask(within: .milliseconds(200)) }
     #expect(late.code == .deadlineExceeded)
-    #expect(try await stats.ask(within: .seconds(10)).pod.threads == 2)
+    #expect(try await stats.ask(within: .seconds(10)).pod.processes == 2)
     #expect(machine.dialed == 2)
   }
 

@@ -1,5 +1,6 @@
 import AgentProtocol
 import Common
+import FoundationEssentials
 import Testing
 
 @testable import Pods
@@ -10,11 +11,11 @@ import Testing
 
   private func answer(cpuMicroseconds: UInt64) -> Bulkhead_Agent_V1_StatsResponse {
     .with {
-      $0.pod.cpuMicroseconds = cpuMicroseconds
+      $0.pod.cpuStat = Data("usage_usec \(cpuMicroseconds)\n".utf8)
       $0.containers = [
         .with {
           $0.containerID = container.text
-          $0.usage.cpuMicroseconds = cpuMicroseconds / 2
+          $0.usage.cpuStat = Data("usage_usec \(cpuMicroseconds / 2)\n".utf8)
         }
       ]
     }
@@ -50,15 +51,105 @@ import Testing
     #expect(history.patience == .seconds(1))
   }
 
+  /// Text as a kernel 6.1 has it.
+  @Test func everyFileIsRead() throws {
+    let files = Bulkhead_Agent_V1_CgroupFiles.with {
+      $0.cpuStat = Data(
+        "usage_usec 9000\nuser_usec 6000\nsystem_usec 3000\nnr_periods 5\nnr_throttled 4\nthrottled_usec 7\n".utf8)
+      $0.memoryCurrent = Data("4096\n".utf8)
+      $0.memoryPeak = Data("8192\n".utf8)
+      $0.memoryMax = Data("max\n".utf8)
+      $0.memorySwapCurrent = Data("11\n".utf8)
+      $0.memoryStat = Data(
+        """
+        anon 1
+        file 2
+        kernel 3
+        kernel_stack 99
+        file_mapped 4
+        inactive_anon 99
+        inactive_file 5
+        active_file 6
+        pgfault 7
+        pgmajfault 8
+        """.utf8)
+      $0.memoryEvents = Data("low 99\nhigh 99\nmax 12\noom 99\noom_kill 13\noom_group_kill 99\n".utf8)
+      $0.pidsCurrent = Data("14\n".utf8)
+      $0.pidsMax = Data("15\n".utf8)
+      $0.cpuPressure = Data(
+        "some avg10=1.53 avg60=0.87 avg300=100.00 total=16\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=17\n".utf8)
+      $0.memoryPressure = Data(
+        "some avg10=2.00 avg60=0.00 avg300=0.00 total=18\nfull avg10=3.00 avg60=0.00 avg300=0.00 total=19\n".utf8)
+      $0.ioPressure = Data("full avg10=4.00 avg60=0.00 avg300=0.00 total=21\n".utf8)
+      $0.ioStat = Data("8:0 rbytes=22 wbytes=23 rios=24 wios=25 dbytes=0 dios=0\n7:1 \n253:3 rbytes=1 wbytes=0\n".utf8)
+      $0.processes = 26
+    }
+    let response = Bulkhead_Agent_V1_StatsResponse.with {
+      $0.pod = files
+      $0.pod.processes = 100
+      $0.containers = [
+        .with {
+          $0.containerID = container.text
+          $0.usage = files
+          $0.writableBytes = 27
+        }
+      ]
+      $0.processDetails = [
+        .with {
+          $0.containerID = container.text
+          $0.sockets = 28
+          $0.openFilesLimit = .max
+        }, .with { $0.containerID = ContainerID.random().text },
+      ]
+      $0.partitions = Data("major minor  #blocks  name\n\n   8        0    4096 sda\n 253        0    4096 vda\n".utf8)
+      $0.interfaces = Data(
+        """
+        Inter-|   Receive                                                |  Transmit
+         face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
+            lo:     100       2    0    0    0     0          0         0      100       2    0    0    0     0       0          0
+          eth0:    5000      40    1    2    0     0          0         0     6000      50    3    4    0     0       0          0
+        """.utf8)
+    }
+    let pod = usage(response)
+    #expect(pod.total.processes == 126)
+    let found = try #require(pod.containers[container])
+    #expect(pod.containers.count == 1)
+    #expect((found.writableBytes, found.writableInodes) == (27, nil))
+    #expect((found.processes?.sockets, found.processes?.openFilesLimit) == (28, nil))
+    let used = found.resources
+    #expect(
+      (used.cpuNanoseconds, used.cpuUserNanoseconds, used.cpuSystemNanoseconds) == (9_000_000, 6_000_000, 3_000_000))
+    #expect((used.cpuPeriods, used.cpuThrottledPeriods, used.cpuThrottledNanoseconds) == (5, 4, 7000))
+    #expect((used.memory, used.memoryPeak, used.memoryLimit, used.swap) == (4096, 8192, nil, 11))
+    #expect((used.anonymous, used.file, used.kernelMemory, used.mappedFile) == (1, 2, 3, 4))
+    #expect((used.inactiveFile, used.activeFile, used.pageFaults, used.majorPageFaults) == (5, 6, 7, 8))
+    #expect((used.memoryLimitHits, used.oomKills, used.threads, used.threadsLimit) == (12, 13, 14, 15))
+    #expect((used.workingSet, used.processes) == (4091, 26))
+    #expect((used.cpuPressure.some.average10s, used.cpuPressure.some.average60s) == (1.53, 0.87))
+    #expect((used.cpuPressure.some.average300s, used.cpuPressure.full.nanoseconds) == (100, 17000))
+    #expect((used.memoryPressure.some.nanoseconds, used.memoryPressure.full.average10s) == (18000, 3))
+    #expect((used.ioPressure.some.nanoseconds, used.ioPressure.full.nanoseconds) == (0, 21000))
+    #expect(used.disks.map(\.device) == ["/dev/sda", "/dev/"])
+    let disk = used.disks[0]
+    #expect((disk.readBytes, disk.writtenBytes, disk.reads, disk.writes) == (22, 23, 24, 25))
+    #expect(pod.interfaces.map(\.name) == ["lo", "eth0"])
+    let interface = pod.interfaces[1]
+    #expect((interface.receivedBytes, interface.receiveErrors, interface.receiveDrops) == (5000, 1, 2))
+    #expect((interface.sentBytes, interface.sentPackets) == (6000, 50))
+    #expect((interface.sendErrors, interface.sendDrops) == (3, 4))
+  }
+
   @Test func aGuestCanSayAnything() {
+    let endless = String(repeating: "x", count: 1 << 20)
     let hostile = Bulkhead_Agent_V1_StatsResponse.with {
-      $0.pod.cpuMicroseconds = .max
-      $0.pod.memoryInactiveFileBytes = .max
-      $0.pod.cpuPressure.some.average10S = .max
-      $0.pod.disks = Array(
-        repeating: .with { $0.name = "sda\u{1b}[2J\n" + String(repeating: "x", count: 1 << 20) }, count: 1000)
-      $0.interfaces = Array(
-        repeating: .with { $0.name = "eth0\u{7}" + String(repeating: "y", count: 1 << 20) }, count: 1000)
+      $0.pod.cpuStat = Data("usage_usec 99999999999999999999999\nuser_usec".utf8)
+      $0.pod.memoryStat = Data("inactive_file 99999999999999999999999".utf8)
+      $0.pod.cpuPressure = Data("some avg10=99999999999999999999.99".utf8)
+      $0.pod.ioStat = Data(String(repeating: "8:0 rbytes=1 \(endless)\n8:1 a b c\n", count: 3).utf8)
+      $0.pod.ioPressure = Data((0...255).map { UInt8($0) })
+      $0.partitions = Data("t\n8 0 1 sda\u{1b}[2J\n8 1 1 \(endless)\n8 2\n".utf8)
+      let interface = "eth0\u{7}yyyyyyyyyyyyyyyyyyyyyyyyyy: " + String(repeating: "1 ", count: 17)
+      $0.interfaces = Data(("\n\n1\n2\n" + String(repeating: interface + "\n", count: 1000)).utf8)
       $0.containers = [
         .with { $0.containerID = ContainerID.random().text }, .with { $0.containerID = "../../etc" },
         .with { $0.containerID = container.text }, .with { $0.containerID = container.text },
@@ -67,7 +158,7 @@ import Testing
     let usage = usage(hostile)
     #expect(usage.total.cpuNanoseconds == .max && usage.total.workingSet == 0)
     #expect(usage.total.cpuPressure.some.average10s == 100)
-    #expect(usage.total.disks.count <= 64 && usage.interfaces.count <= 64)
+    #expect((1...64).contains(usage.total.disks.count) && usage.interfaces.count == 64)
     for name in usage.interfaces.map(\.name) + usage.total.disks.map(\.device) {
       #expect(name.utf8.count < 128 && name.unicodeScalars.allSatisfy { $0.value >= 0x20 && $0.value != 0x7f })
     }

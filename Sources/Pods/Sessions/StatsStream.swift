@@ -7,8 +7,8 @@ import LinuxSystem
 /// What one guest says of its usage, by a stream that stays open from the first question on: as calls, questions to
 /// many guests would cost each of them more than finding the answer does.
 actor StatsStream {
-  /// Bytes of an answer; a pod's has about 300 for each container.
-  private static let longestAnswer = 1 << 20
+  /// Bytes of an answer; a pod's has about 2 KiB for each container.
+  private static let longestAnswer = 2 << 20
 
   private let open: @Sendable (Duration) async throws -> GuestStream
   private var stream: GuestStream?

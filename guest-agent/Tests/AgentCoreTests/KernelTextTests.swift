@@ -1,3 +1,4 @@
+import LinuxSystem
 import TestSupport
 import Testing
 
@@ -39,21 +40,6 @@ import Testing
     #expect(KernelText.value("wios", lines[0]) == 0)
   }
 
-  @Test func interfaces() {
-    let text = """
-      Inter-|   Receive                                                |  Transmit
-       face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
-          lo:     100       2    0    0    0     0          0         0      100       2    0    0    0     0       0          0
-        eth0:    5000      40    1    2    0     0          0         0     6000      50    3    4    0     0       0          0
-      """
-    let stats = interfaceStats(Array(text.utf8))
-    #expect(stats.map(\.name) == ["lo", "eth0"])
-    #expect(stats[1].receivedBytes == 5000 && stats[1].receiveErrors == 1 && stats[1].receiveDrops == 2)
-    #expect(
-      stats[1].sentBytes == 6000 && stats[1].sentPackets == 50 && stats[1].sendErrors == 3 && stats[1].sendDrops == 4)
-    #expect(interfaceStats(Array("a\nb\nc: 1 2\n".utf8)).isEmpty)
-  }
-
   @Test func randomBytesHarmNothing() {
     var random = SeededRandom(seed: 42)
     let alphabet = Array("0123456789max =:.\n\tsomefull\u{0}".utf8) + [0xff]
@@ -61,7 +47,6 @@ import Testing
       let bytes = (0..<Int.random(in: 0...200, using: &random)).map { _ in alphabet.randomElement(using: &random) ?? 0 }
       let text = KernelText(bytes)
       _ = (text.number, text.pressure, text.values([[0x30], []]), text.lines.map { KernelText.value("some", $0) })
-      _ = interfaceStats(bytes)
       _ = numberRanges(Substring(decoding: bytes, as: UTF8.self))
     }
   }

@@ -1,9 +1,15 @@
 /// The files of a cgroup that stats are read from. All calls block.
 final class CgroupFiles {
   /// By number, since each is looked up for each cgroup each time: hashing its name costs more than reading some.
+  /// Those that the daemon is told of have their fields' numbers in the CgroupFiles message.
   enum Name: Int, CaseIterable {
-    case cpu, memory, memoryPeak, memoryLimit, swap, memoryParts, memoryEvents, threads, threadsLimit, processes
-    case descendants, cpuPressure, memoryPressure, ioPressure, disks
+    case cpu = 1
+    case memory, memoryPeak, memoryLimit, swap, memoryParts, memoryEvents, threads, threadsLimit, cpuPressure
+    case memoryPressure, ioPressure, disks
+    case processes, descendants
+
+    /// More than the largest of them.
+    static let numbers = allCases.count + 1
 
     fileprivate var file: String {
       switch self {
@@ -26,8 +32,11 @@ final class CgroupFiles {
     }
   }
 
+  /// The field in the CgroupFiles message for the number of processes.
+  static let processes = 14
+
   private let path: String
-  private var known = [KeptFile?](repeating: nil, count: Name.allCases.count)
+  private var known = [KeptFile?](repeating: nil, count: Name.numbers)
 
   init(_ cgroup: Cgroup) { path = cgroup.path }
 

@@ -6,94 +6,99 @@ import Glibc
 /// Reads what a pod uses, and remembers its last answer: a pod in which nothing has run since then is told apart by
 /// a few files, and most pods are idle most of the time.
 struct PodUsageReader {
-  private var reader = UsageReader()
+  private let pod = CgroupUsage(Boot.pod)
   private let scratch = KeptFile(GuestPath.scratch, flags: O_DIRECTORY)
   private let interfaces = KeptFile("/proc/net/dev")
+  private let partitions = KeptFile("/proc/partitions")
   private var buffer = [UInt8](repeating: 0, count: 16 << 10)
 
-  /// A part of the answer, and the same as bytes: concatenated, messages of one type make one.
-  private struct Part {
-    var message = Bulkhead_Agent_V1_StatsResponse() { didSet { known = nil } }
-    private var known: [UInt8]?
-
-    mutating func bytes() throws -> [UInt8] {
-      if let known { return known }
-      let bytes: [UInt8] = try message.serializedBytes()
-      known = bytes
-      return bytes
-    }
+  private struct ContainerUsage {
+    let id: String
+    let usage: CgroupUsage
+    let project: UInt32
+    /// The last ContainerStats message.
+    var message: [UInt8]?
   }
-  private var usage = Part()
-  private var surroundings = Part()
-  private var lastInterfaces: [UInt8] = []
+  private var containers: [ContainerUsage] = []
 
-  /// What the containers use, each and all together, the pod's interfaces and its scratch disk, as a serialized
+  /// Parts of the last answer: concatenated, messages of one type make one.
+  private var usage: [UInt8]?
+  private var surroundings: [UInt8] = []
+  private var disks: [UInt8] = []
+  private var lastInterfaces: [UInt8] = []
+  private var lastFilesystem: Bulkhead_Agent_V1_FilesystemStats?
+
+  /// What the containers use, each and all together, the pod's interfaces and its disks, as a serialized
   /// StatsResponse.
   mutating func answer(_ containers: [Container]) throws -> [UInt8] {
-    readContainers(containers)
-    readSurroundings()
-    return try usage.bytes() + surroundings.bytes()
+    let usage = readContainers(containers)
+    try readSurroundings()
+    return usage + surroundings + disks
   }
 
-  /// The same as a message.
-  mutating func read(_ containers: [Container]) -> Bulkhead_Agent_V1_StatsResponse {
-    readContainers(containers)
-    readSurroundings()
-    var response = surroundings.message
-    response.pod = usage.message.pod
-    response.containers = usage.message.containers
-    return response
-  }
-
-  private mutating func readContainers(_ containers: [Container]) {
-    let last = Dictionary(usage.message.containers.map { ($0.containerID, $0) }) { first, _ in first }
-    let hasChanged = reader.hasChanged(Boot.pod)
-    if !hasChanged, last.count == containers.count, containers.allSatisfy({ last[$0.id] != nil }) { return }
-    var response = Bulkhead_Agent_V1_StatsResponse()
-    response.pod = reader.usage(Boot.pod) ?? .init()
-    response.pod.processes = reader.processes(Boot.pod)
+  private mutating func readContainers(_ present: [Container]) -> [UInt8] {
+    let areTheSame = present.elementsEqual(containers) { $0.id == $1.id }
+    if !areTheSame { setContainers(present) }
+    if !pod.hasChanged(&buffer), areTheSame, let usage { return usage }
+    if pod.hasOtherDisks { readDisks() }
+    var answer = MessageWriter()
+    answer.append(1, pod.message(processes: pod.processes(&buffer), &buffer))
     // No container has cgroups of its own below: the usual case.
-    let flat = reader.descendants(Boot.pod) == UInt64(containers.count)
-    for container in containers {
-      let hasRun = reader.hasChanged(container.cgroup, below: Boot.pod)
-      guard let stats = hasRun ? stats(of: container, in: response.pod, flat) : last[container.id] else { continue }
-      response.pod.processes &+= stats.usage.processes
-      response.containers.append(stats)
+    let flat = pod.descendants(&buffer) == UInt64(containers.count)
+    for index in containers.indices {
+      let hasRun = containers[index].usage.hasChanged(below: pod, &buffer)
+      if hasRun || containers[index].message == nil { containers[index].message = message(containers[index], flat) }
+      if let message = containers[index].message { answer.append(2, message) }
     }
-    reader.keep(Set(containers.map(\.cgroup.path) + [Boot.pod.path]))
-    usage.message = response
+    usage = answer.bytes
+    return answer.bytes
   }
 
-  private mutating func readSurroundings() {
+  private mutating func setContainers(_ present: [Container]) {
+    let known = Dictionary(containers.map { ($0.id, $0) }) { first, _ in first }
+    containers = present.map {
+      known[$0.id] ?? ContainerUsage(id: $0.id, usage: CgroupUsage($0.cgroup), project: $0.project)
+    }
+  }
+
+  /// Nil for a container without a cgroup. `flat`: there are no cgroups in it.
+  private mutating func message(_ container: ContainerUsage, _ flat: Bool) -> [UInt8]? {
+    guard container.usage.exists else { return nil }
+    var processes = container.usage.processes(&buffer)
+    if !flat { processes &+= container.usage.processesBelow(&buffer) }
+    var message = MessageWriter()
+    message.append(1, container.id.utf8)
+    message.append(2, container.usage.message(in: pod, processes: processes, &buffer))
+    var (bytes, inodes): (UInt64, UInt64) = (0, 0)
+    if guest_project_usage(scratch.descriptor, container.project, &bytes, &inodes) == 0 {
+      message.append(3, bytes)
+      message.append(4, inodes)
+    }
+    return message.bytes
+  }
+
+  private mutating func readSurroundings() throws {
     let count = interfaces.read(&buffer)
     let filesystem = filesystemStats(scratch.descriptor)
-    guard !buffer[..<count].elementsEqual(lastInterfaces) || filesystem != surroundings.message.scratch else { return }
+    guard !same(lastInterfaces, buffer, count) || filesystem != lastFilesystem else { return }
     lastInterfaces = Array(buffer[..<count])
-    var response = Bulkhead_Agent_V1_StatsResponse()
-    response.interfaces = interfaceStats(lastInterfaces)
-    response.scratch = filesystem
-    surroundings.message = response
+    lastFilesystem = filesystem
+    var part = MessageWriter()
+    part.append(3, lastInterfaces)
+    part.append(4, try filesystem.serializedBytes() as [UInt8])
+    surroundings = part.bytes
+  }
+
+  private mutating func readDisks() {
+    var part = MessageWriter()
+    part.append(5, buffer[..<partitions.read(&buffer)])
+    disks = part.bytes
   }
 
   /// A limit has changed.
-  mutating func forget() { reader.forget() }
-
-  /// Nil for a container without a cgroup. `flat`: there are no cgroups in it.
-  private mutating func stats(
-    of container: Container, in pod: Bulkhead_Agent_V1_CgroupStats, _ flat: Bool
-  ) -> Bulkhead_Agent_V1_ContainerStats? {
-    guard var usage = reader.usage(container.cgroup, in: pod) else { return nil }
-    usage.processes = reader.processes(container.cgroup)
-    if !flat { usage.processes &+= reader.processesBelow(container.cgroup) }
-    var stats = Bulkhead_Agent_V1_ContainerStats()
-    stats.containerID = container.id
-    stats.usage = usage
-    var (bytes, inodes): (UInt64, UInt64) = (0, 0)
-    if guest_project_usage(scratch.descriptor, container.project, &bytes, &inodes) == 0 {
-      stats.writableBytes = bytes
-      stats.writableInodes = inodes
-    }
-    return stats
+  mutating func forget() {
+    pod.forget()
+    for container in containers { container.usage.forget() }
   }
 }
 
@@ -101,35 +106,21 @@ extension Pod {
   /// What the pod, its containers and its interfaces use, as a serialized StatsResponse. Blocks.
   func stats(withDetails: Bool) throws -> [UInt8] {
     let containers = allContainers()
-    guard withDetails else { return try usage.withLock { try $0.answer(containers) } }
-    var response = usage.withLock { $0.read(containers) }
-    let known = Dictionary(containers.map { ($0.id, $0) }) { first, _ in first }
-    for index in response.containers.indices {
-      guard let container = known[response.containers[index].containerID] else { continue }
-      response.containers[index].processDetails = ProcessDetailsReader.read(
-        container.cgroup, first: container.birth.pid)
+    let answer = try usage.withLock { try $0.answer(containers) }
+    guard withDetails else { return answer }
+    var details = Bulkhead_Agent_V1_StatsResponse()
+    details.processDetails = containers.map { container in
+      var one = ProcessDetailsReader.read(container.cgroup, first: container.birth.pid)
+      one.containerID = container.id
+      return one
     }
-    return try response.serializedBytes()
+    return answer + (try details.serializedBytes() as [UInt8])
   }
 }
 
-/// The lines of /proc/net/dev after its two of titles: a name, then eight numbers received and eight sent.
-func interfaceStats(_ text: [UInt8]) -> [Bulkhead_Agent_V1_InterfaceStats] {
-  KernelText(text).lines.dropFirst(2).prefix(64).compactMap { words in
-    guard words.count >= 17 else { return nil }
-    let numbers = words.dropFirst().map { KernelText.decimal($0) }
-    var stats = Bulkhead_Agent_V1_InterfaceStats()
-    stats.name = String(decoding: words[0], as: UTF8.self)
-    stats.receivedBytes = numbers[0]
-    stats.receivedPackets = numbers[1]
-    stats.receiveErrors = numbers[2]
-    stats.receiveDrops = numbers[3]
-    stats.sentBytes = numbers[8]
-    stats.sentPackets = numbers[9]
-    stats.sendErrors = numbers[10]
-    stats.sendDrops = numbers[11]
-    return stats
-  }
+/// Whether `known` is what the first `count` bytes of `buffer` are.
+func same(_ known: [UInt8], _ buffer: [UInt8], _ count: Int) -> Bool {
+  known.count == count && memcmp(known, buffer, count) == 0
 }
 
 private func filesystemStats(_ directory: Int32) -> Bulkhead_Agent_V1_FilesystemStats {

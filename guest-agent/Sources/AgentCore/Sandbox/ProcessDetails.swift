@@ -1,6 +1,7 @@
 import AgentProtocol
 import ContainerInit
 import Glibc
+import LinuxSystem
 
 /// What the processes of a container have open, and what they do: looked up in /proc one by one, so only for whoever
 /// asks for it. Bounded, as a container may have any number of either. All calls block.

@@ -41,9 +41,17 @@ extension Pod {
     guard limit <= most else {
       throw invalid("a memory limit of \(limit) bytes is more than the pod's VM has for containers: \(most) bytes")
     }
-    let now = UsageReader.unreclaimable(cgroup)
+    let now = Self.unreclaimable(cgroup)
     guard now <= limit else {
       throw invalid("a memory limit of \(limit) bytes is less than what is in use: \(now) bytes")
     }
+  }
+
+  /// Memory that the kernel could not take back without killing.
+  private static func unreclaimable(_ cgroup: Cgroup) -> UInt64 {
+    guard let current = (try? cgroup.read("memory.current")).map({ KernelText($0).number }) else { return 0 }
+    let keys = ["inactive_file", "active_file", "slab_reclaimable"].map { Array($0.utf8) }
+    let caches = (try? cgroup.read("memory.stat")).map { KernelText($0).values(keys) } ?? []
+    return caches.reduce(current) { $0 > $1 ? $0 - $1 : 0 }
   }
 }

@@ -1,22 +1,20 @@
 import Glibc
 
-/// Text in the forms of cgroup v2 and proc(5). Read by bytes: a pod's stats are a hundred such files, and
-/// strings of them would be most of the work.
-struct KernelText {
+/// Text in the forms of cgroup v2 and proc(5), which a guest may have made up. Read by bytes: a pod's stats are a
+/// hundred such files, and strings of them would be most of the work.
+public struct KernelText: Sendable {
   private let bytes: [UInt8]
 
-  init(_ bytes: [UInt8]) { self.bytes = bytes }
-  init(_ text: String) { bytes = Array(text.utf8) }
+  public init(_ bytes: [UInt8]) { self.bytes = bytes }
+  public init(_ text: String) { bytes = Array(text.utf8) }
 
   /// The number that the file consists of: 2^64 - 1 for "max", 0 where there is none.
-  var number: UInt64 {
+  public var number: UInt64 {
     bytes.first == UInt8(ascii: "m") ? .max : Self.decimal(bytes[...])
   }
 
-  var isEmpty: Bool { bytes.isEmpty }
-
   /// The values of lines "key value", in the order of `keys`; 0 for those that are not there.
-  func values(_ keys: [[UInt8]]) -> [UInt64] {
+  public func values(_ keys: [[UInt8]]) -> [UInt64] {
     var values = [UInt64](repeating: 0, count: keys.count)
     bytes.withUnsafeBufferPointer { text in
       var start = 0
@@ -41,20 +39,20 @@ struct KernelText {
   }
 
   /// The words of each line.
-  var lines: [[ArraySlice<UInt8>]] {
+  public var lines: [[ArraySlice<UInt8>]] {
     bytes.split(separator: UInt8(ascii: "\n")).map { line in
       line.split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: "\t") || $0 == UInt8(ascii: ":") }
     }
   }
 
-  struct PressureLine {
-    var isFull: Bool
+  public struct PressureLine: Sendable {
+    public var isFull: Bool
     /// avg10, avg60, avg300 in hundredths, and total, in this order; 0 where it is missing.
-    var values: [UInt64] = [0, 0, 0, 0]
+    public var values: [UInt64] = [0, 0, 0, 0]
   }
 
   /// The lines of a pressure file, "some avg10=0.12 avg60=0.00 avg300=0.00 total=42" (the kernel's psi.rst).
-  var pressure: [PressureLine] {
+  public var pressure: [PressureLine] {
     var lines: [PressureLine] = []
     var index = 0
     while index < bytes.count {
@@ -76,7 +74,7 @@ struct KernelText {
 
   /// The digits of `text`, whatever stands before and between them up to a line's or word's end; what is
   /// too large stays at the largest.
-  static func decimal(_ text: some Sequence<UInt8>) -> UInt64 {
+  public static func decimal(_ text: some Sequence<UInt8>) -> UInt64 {
     var value: UInt64 = 0
     for byte in text where (0x30...0x39).contains(byte) {
       let (tens, much) = value.multipliedReportingOverflow(by: 10)
@@ -88,7 +86,7 @@ struct KernelText {
   }
 
   /// The value of a word "key=value" among `words`, decimal points left out.
-  static func value(_ key: String, _ words: [ArraySlice<UInt8>]) -> UInt64 {
+  public static func value(_ key: String, _ words: [ArraySlice<UInt8>]) -> UInt64 {
     let prefix = Array("\(key)=".utf8)
     return words.first { $0.starts(with: prefix) }.map { decimal($0.dropFirst(prefix.count)) } ?? 0
   }
