@@ -59,7 +59,7 @@ def test_several_see_the_same_from_then_on_and_the_log_has_all(node, pod, images
 
 def test_a_client_that_reads_nothing_does_not_stop_the_log_for_ever(node, pod, images):
     """It is detached and told; meanwhile another one sees everything."""
-    script = "read go; i=0; while [ $i -lt 60 ]; do i=$((i+1)); head -c 100000 /dev/zero | tr '\\0' x; echo; done; echo done"
+    script = "read go; i=0; while [ $i -lt 60 ]; do i=$((i+1)); dd if=/dev/zero bs=100000 count=1 2>/dev/null | tr '\\0' x; echo; done; echo done"
     container = pod.run(images.plain, "/bin/sh", "-c", script, stdin=True)
     with Attached(node, container) as silent, Attached(node, container, "-i") as reader:
         time.sleep(1)
