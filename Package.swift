@@ -22,11 +22,9 @@ let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package
 let subprocess: Target.Dependency = .product(name: "Subprocess", package: "swift-subprocess")
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let tomlKit: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
-let asyncHTTPClient: Target.Dependency = .product(name: "AsyncHTTPClient", package: "async-http-client")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioWebSocket: Target.Dependency = .product(name: "NIOWebSocket", package: "swift-nio")
-let nio: [Target.Dependency] = [nioCore, nioHTTP1, .product(name: "NIOSSL", package: "swift-nio-ssl")]
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 
 let package = Package(
@@ -41,9 +39,7 @@ let package = Package(
     .package(url: "https://github.com/swiftlang/swift-subprocess", exact: "1.0.2"),
     .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
     .package(url: "https://github.com/LebJe/TOMLKit", exact: "0.6.0"),
-    .package(url: "https://github.com/swift-server/async-http-client", exact: "1.37.0"),
     .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2"),
-    .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
   ],
   targets: [
     // System libraries.
@@ -55,6 +51,7 @@ let package = Package(
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CCurl", pkgConfig: "libcurl", providers: [.apt(["libcurl4-openssl-dev"])]),
     .systemLibrary(name: "CLibvirt", pkgConfig: "libvirt", providers: [.apt(["libvirt-dev"])]),
 
     // Shared by host and guest.
@@ -84,9 +81,9 @@ let package = Package(
     library(
       "Images",
       [
-        "CLinux", "Common", "EROFS", "Hashing", "LayerFormat", "LinuxSystem", "OCISpec", "TOMLText", logging, grdb,
-        tomlKit, asyncHTTPClient,
-      ] + nio),
+        "CCrypto", "CCurl", "CLinux", "Common", "EROFS", "Hashing", "LayerFormat", "LinuxSystem", "OCISpec", "TOMLText",
+        logging, grdb, tomlKit,
+      ]),
     library(
       "Pods",
       [
@@ -178,7 +175,10 @@ let package = Package(
     tests("EROFSTests", ["EROFS", "LayerFormat"]),
     tests(
       "ImagesTests",
-      ["Common", "Hashing", "Images", "LinuxSystem", "OCISpec", "bulkhead-unpack", logging, nioPosix] + nio),
+      [
+        "Common", "Hashing", "Images", "LinuxSystem", "OCISpec", "bulkhead-unpack", logging, nioCore, nioPosix,
+        nioHTTP1,
+      ]),
     tests(
       "BulkheadCLITests",
       ["BulkheadCLI", "CRI", "ContainerLog", "GRPCNGHTTP2", "OperatorAPI", grpc, grpcProtobuf, protobuf]),

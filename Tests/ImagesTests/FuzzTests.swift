@@ -8,23 +8,12 @@ import Testing
 /// Documents of images with random damage: each is either taken or refused with an error of ours, never anything
 /// worse. The seed is fixed; a failure prints the round that failed.
 @Suite struct FuzzTests {
-  private struct Random: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-      state &+= 0x9e37_79b9_7f4a_7c15
-      var mixed = state
-      mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-      mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-      return mixed ^ (mixed >> 31)
-    }
-  }
-
   private static let fragments = [
     "null", "true", "-1", "1e999", "9223372036854775808", "\"\"", "{}", "[]", "[[[[[[[[", "\"\\u0000\"", "\"\\ud800\"",
     "\"sha256:\"", "0.5", "\u{feff}", "\"linux\"", ",", ":", "}", "\"layers\":", "\"manifests\":[],", "\"size\":-1,",
   ].map { Data($0.utf8) }
 
-  private static func damaged(_ document: Data, _ random: inout Random) -> Data {
+  private static func damaged(_ document: Data, _ random: inout SeededRandom) -> Data {
     var bytes = document
     for _ in 0..<Int.random(in: 1...4, using: &random) {
       let position = Int.random(in: 0...bytes.count, using: &random)
@@ -43,7 +32,7 @@ import Testing
     let image = try TestImage([["a": Data("a".utf8)], ["b": Data("b".utf8)]])
     let index = try TestImage.index([(image, Platform(architecture: "amd64", os: "linux", variant: "v1"))])
     let documents = [image.manifest.bytes, index.bytes, image.config.bytes]
-    var random = Random(state: 1)
+    var random = SeededRandom(state: 1)
     var taken = 0
     for round in 0..<6000 {
       let bytes = Self.damaged(documents[round % documents.count], &random)
@@ -68,7 +57,7 @@ import Testing
 
   @Test func references() {
     let alphabet = Array("aA0.-_/:@[]%\u{0}\u{301}ä sha256")
-    var random = Random(state: 2)
+    var random = SeededRandom(state: 2)
     for _ in 0..<20_000 {
       let text = String(
         (0..<Int.random(in: 0...24, using: &random)).map { _ in alphabet.randomElement(using: &random) ?? "a" })
@@ -81,7 +70,7 @@ import Testing
 
   @Test func challengesAndTOML() {
     let alphabet = Array("Basic Bearer realm=\"x\",\\= \u{0}[host.\"a\"]\n")
-    var random = Random(state: 3)
+    var random = SeededRandom(state: 3)
     for _ in 0..<10_000 {
       let text = String(
         (0..<Int.random(in: 0...60, using: &random)).map { _ in alphabet.randomElement(using: &random) ?? "a" })

@@ -146,7 +146,9 @@ extension LayerUnpacking {
     let message = text.isEmpty ? "bulkhead-unpack ended without a result" : printable(text, limit: 1000)
     return switch UnpackExit(rawValue: status >> 8) {
     case .refused: BulkheadError(.invalidArgument, message)
-    case .noSpace: BulkheadError(.resourceExhausted, "no space left to convert a layer: \(message)")
+    case .noSpace:
+      BulkheadError(
+        .resourceExhausted, "the disk of \(files.data) is full: remove images or make room there (\(message))")
     case .converted, .failed, nil: BulkheadError(.internalError, "cannot convert a layer: \(message)")
     }
   }

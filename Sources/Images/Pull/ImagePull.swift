@@ -24,7 +24,8 @@ struct ImagePull: Sendable {
     let configuration = store.configuration
     let timeouts = RegistryHTTP.Timeouts(
       connect: configuration.connectTimeout, idleRead: configuration.idleTimeout, answer: configuration.idleTimeout)
-    let record = try await RegistryHTTP.withClients(timeouts: timeouts) { http in
+    let proxies = try ProxySettings(environment: configuration.environment)
+    let record = try await RegistryHTTP.withClients(timeouts: timeouts, proxies: proxies) { http in
       let client = RegistryClient(
         reference: key.reference, endpoints: endpoints, credentials: key.credentials, http: http,
         retries: RetryPolicy(attempts: configuration.attempts, firstWait: configuration.firstRetryWait),

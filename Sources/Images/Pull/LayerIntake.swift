@@ -1,7 +1,6 @@
 import Common
 import Hashing
 import LinuxSystem
-import NIOCore
 
 /// Where a layer's packed bytes go as they arrive: into the digest, into the file that a broken download resumes
 /// from, and into the conversion.
@@ -23,8 +22,8 @@ actor LayerIntake {
   }
 
   /// Bytes that are not in the file yet. Calls come one after the other, each awaited.
-  func take(_ bytes: ByteBuffer) async throws {
-    pending.append(contentsOf: bytes.readableBytesView)
+  func take(_ bytes: [UInt8]) async throws {
+    if pending.isEmpty { pending = bytes } else { pending += bytes }
     if pending.count >= Self.pieceSize { try await passOn(keep: true) }
   }
 

@@ -1,7 +1,4 @@
-import AsyncHTTPClient
 import Common
-import NIOCore
-import NIOHTTP1
 import Synchronization
 
 /// The stream of one blob over as many requests as it takes: it knows how far it got, and each `run` asks for the
@@ -13,10 +10,10 @@ final class BlobTransfer: Sendable {
   }
 
   private let content: Content
-  private let sink: @Sendable (ByteBuffer) async throws -> Void
+  private let sink: @Sendable ([UInt8]) async throws -> Void
   private let position: Mutex<Position>
 
-  init(_ content: Content, from offset: UInt64, sink: @escaping @Sendable (ByteBuffer) async throws -> Void) {
+  init(_ content: Content, from offset: UInt64, sink: @escaping @Sendable ([UInt8]) async throws -> Void) {
     self.content = content
     self.sink = sink
     position = Mutex(Position(next: offset, lastAsked: offset))
@@ -38,18 +35,17 @@ final class BlobTransfer: Sendable {
     let range = start > 0 ? [("range", "bytes=\(start)-\(content.size - 1)")] : []
     let response = try await connection.get("blobs/\(content.digest)", headers: range)
     // A server that knows no ranges begins at the beginning: what is known already is passed over.
-    var toSkip = response.status == .partialContent ? 0 : start
-    try check(response, start: response.status == .partialContent ? start : 0, server)
-    var chunks = response.body.makeAsyncIterator()
-    while var chunk = try await next(&chunks, server) {
+    var toSkip = response.status == 206 ? 0 : start
+    try check(response, start: response.status == 206 ? start : 0, server)
+    while var bytes = try await next(response.body, server) {
       if toSkip > 0 {
-        let skipped = min(UInt64(chunk.readableBytes), toSkip)
-        chunk.moveReaderIndex(forwardBy: Int(skipped))
+        let skipped = min(UInt64(bytes.count), toSkip)
+        bytes.removeFirst(Int(skipped))
         toSkip -= skipped
       }
-      guard chunk.readableBytes > 0 else { continue }
-      try advance(by: UInt64(chunk.readableBytes), server)
-      try await sink(chunk)
+      guard !bytes.isEmpty else { continue }
+      try advance(by: UInt64(bytes.count), server)
+      try await sink(bytes)
     }
     try Task.checkCancellation()
     if position.withLock(\.next) < content.size { throw RegistryFailure.truncated(server) }
@@ -57,11 +53,9 @@ final class BlobTransfer: Sendable {
 
   /// The next piece of the body. Only what the network throws becomes a failure to be retried, never what the
   /// sink throws.
-  private func next(
-    _ chunks: inout HTTPClientResponse.Body.AsyncIterator, _ server: String
-  ) async throws -> ByteBuffer? {
+  private func next(_ body: HTTPAnswerBody, _ server: String) async throws -> [UInt8]? {
     do {
-      return try await chunks.next()
+      return try await body.next()
     } catch {
       try Task.checkCancellation()
       throw RegistryFailure.sorting(error, server: server)
@@ -76,14 +70,14 @@ final class BlobTransfer: Sendable {
   }
 
   /// Refuses by its header an answer that can't be the blob, before any of it is taken.
-  private func check(_ response: HTTPClientResponse, start: UInt64, _ server: String) throws {
-    if response.status == .partialContent {
-      let range = response.headers.first(name: "content-range") ?? ""
+  private func check(_ response: HTTPAnswer, start: UInt64, _ server: String) throws {
+    if response.status == 206 {
+      let range = response.head.first("content-range") ?? ""
       guard range.hasPrefix("bytes \(start)-") else {
         throw RegistryFailure.content(BulkheadError(.dataLoss, "\(server) sent another range than was asked for"))
       }
     }
-    let length = response.headers.first(name: "content-length").flatMap { UInt64($0) }
+    let length = response.head.first("content-length").flatMap { UInt64($0) }
     if let length, length > content.size - start { throw tooLong(server) }
     // A shorter one that says so is wrong content, not a break.
     if let length, length < content.size - start {

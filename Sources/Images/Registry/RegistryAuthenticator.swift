@@ -1,8 +1,5 @@
-import AsyncHTTPClient
 import Common
 import Foundation
-import NIOCore
-import NIOHTTP1
 
 /// Answers a registry's challenge: Basic with the user's password, or Bearer with a token from the token server that
 /// the challenge names (distribution's docs/spec/auth/token.md and oauth.md).
@@ -31,15 +28,15 @@ struct RegistryAuthenticator: Sendable {
 
   private func token(_ challenge: AuthChallenge) async throws -> String {
     var request = try tokenRequest(challenge)
-    request.headers.add(name: "user-agent", value: "bulkhead")
+    try request.add("user-agent", "bulkhead")
     let server = "\(endpoint.authority)'s token server"
     let response = try await http.execute(request, tls: endpoint.tls, server: server)
     do {
       let body = try await response.body.collect(upTo: 1 << 20)
-      guard response.status == .ok else {
-        throw RegistryFailure.status(Int(response.status.code), server: server, detail: "", retryAfter: nil)
+      guard response.status == 200 else {
+        throw RegistryFailure.status(response.status, server: server, detail: "", retryAfter: nil)
       }
-      let answer = try? JSONDecoder().decode(TokenAnswer.self, from: Data(body.readableBytesView))
+      let answer = try? JSONDecoder().decode(TokenAnswer.self, from: Data(body))
       if let token = answer?.token ?? answer?.access_token, !token.isEmpty { return token }
       throw RegistryFailure.content(BulkheadError(.unauthenticated, "\(server) answered without a token"))
     } catch {
@@ -47,7 +44,7 @@ struct RegistryAuthenticator: Sendable {
     }
   }
 
-  private func tokenRequest(_ challenge: AuthChallenge) throws -> HTTPClientRequest {
+  private func tokenRequest(_ challenge: AuthChallenge) throws -> HTTPRequest {
     let realm = try tokenServer(challenge.parameters["realm"] ?? "")
     // The registry may know its repository by another path, but it must not use these credentials to ask its
     // token server for more than to pull one.
@@ -60,25 +57,24 @@ struct RegistryAuthenticator: Sendable {
     guard case .identityToken(let token) = credentials?.secret else {
       var url = realm
       url.queryItems = (url.queryItems ?? []) + query
-      var request = HTTPClientRequest(url: url.string ?? "")
-      if let basic { request.headers.add(name: "authorization", value: basic) }
+      var request = try HTTPRequest(url)
+      if let basic { try request.add("authorization", basic) }
       return request
     }
     query += [
       .init(name: "grant_type", value: "refresh_token"), .init(name: "client_id", value: "bulkhead"),
       .init(name: "refresh_token", value: token),
     ]
-    var request = HTTPClientRequest(url: realm.string ?? "")
-    request.method = .POST
-    request.headers.add(name: "content-type", value: "application/x-www-form-urlencoded")
-    request.body = .bytes(ByteBuffer(string: Self.form(query)))
+    var request = try HTTPRequest(realm)
+    try request.add("content-type", "application/x-www-form-urlencoded")
+    request.method = .post(body: Array(Self.form(query).utf8))
     return request
   }
 
   /// The realm as a URL. The credentials go there: over TLS, unless the registry itself is spoken to without.
   private func tokenServer(_ realm: String) throws -> URLComponents {
     guard let url = URLComponents(string: realm), let scheme = url.scheme, url.host?.isEmpty == false,
-      scheme == "https" || (scheme == "http" && endpoint.scheme == .http)
+      scheme == "https" || (scheme == "http" && endpoint.scheme == .http), (try? HTTPRequest(url)) != nil
     else {
       let message = "registry \(endpoint.authority) names a token server that can't be used: \(printable(realm))"
       throw RegistryFailure.content(BulkheadError(.unavailable, message))

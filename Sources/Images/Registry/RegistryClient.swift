@@ -1,10 +1,7 @@
-import AsyncHTTPClient
 import Common
 import Foundation
 import Hashing
 import Logging
-import NIOCore
-import NIOHTTP1
 import OCISpec
 
 /// The servers that have one image, in the order in which they are asked: mirrors, then the registry itself.
@@ -59,7 +56,7 @@ struct RegistryClient: Sendable {
       let server = connection.endpoint.authority
       let response = try await connection.get("blobs/\(content.digest)")
       do {
-        let body = Data(try await response.body.collect(upTo: Int(clamping: content.size)).readableBytesView)
+        let body = Data(try await response.body.collect(upTo: Int(clamping: content.size)))
         if UInt64(body.count) < content.size { throw RegistryFailure.truncated(server) }
         let found = try Digest(of: body)
         guard found == content.digest else {
@@ -77,7 +74,7 @@ struct RegistryClient: Sendable {
   /// What breaks off is taken up again where it stopped, at the next server if need be. `sink` has had exactly
   /// the bytes from `offset` to the blob's size when this returns. An error of `sink` ends it and is thrown.
   func blob(
-    _ content: Content, from offset: UInt64, sink: @escaping @Sendable (ByteBuffer) async throws -> Void
+    _ content: Content, from offset: UInt64, sink: @escaping @Sendable ([UInt8]) async throws -> Void
   ) async throws {
     let transfer = BlobTransfer(content, from: offset, sink: sink)
     try await fromFirst(needs: .pull, madeProgress: transfer.advancedSinceLastAsked) { connection in
@@ -93,13 +90,13 @@ struct RegistryClient: Sendable {
       let server = connection.endpoint.authority
       let response = try await connection.get(path, headers: [("accept", Self.acceptedManifests)])
       do {
-        let body = Data(try await response.body.collect(upTo: limits.manifestBytes).readableBytesView)
-        if let length = response.headers.first(name: "content-length").flatMap({ Int($0) }), body.count < length {
+        let body = Data(try await response.body.collect(upTo: limits.manifestBytes))
+        if let length = response.head.first("content-length").flatMap({ Int($0) }), body.count < length {
           throw RegistryFailure.truncated(server)
         }
         let digest = try Digest(of: body)
         try check(body, digest)
-        let type = response.headers.first(name: "content-type")?.prefix { $0 != ";" && $0 != " " }
+        let type = response.head.first("content-type")?.prefix { $0 != ";" && $0 != " " }
         return FetchedManifest(bytes: body, digest: digest, mediaType: type.map(String.init))
       } catch {
         throw RegistryFailure.sorting(error, server: server)

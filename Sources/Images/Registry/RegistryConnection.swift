@@ -1,8 +1,5 @@
-import AsyncHTTPClient
 import Common
 import Foundation
-import NIOCore
-import NIOHTTP1
 
 /// One repository of one endpoint: requests with the authorization that the endpoint asked for, redirects
 /// followed without it.
@@ -25,18 +22,18 @@ actor RegistryConnection {
 
   /// GETs `path` ("manifests/latest") of the repository. Returns an answer of status 200 or 206, its body still
   /// streaming. Throws `RegistryFailure`, `BulkheadError` or `CancellationError`.
-  func get(_ path: String, headers: [(String, String)] = []) async throws -> HTTPClientResponse {
+  func get(_ path: String, headers: [(String, String)] = []) async throws -> HTTPAnswer {
     let used = authorization
     var response = try await Self.follow(try request(path, headers, used), http, endpoint)
-    if response.status == .unauthorized {
+    if response.status == 401 {
       if authorization == used {
-        authorization = try await authenticator.authorization(for: response.headers["www-authenticate"])
+        authorization = try await authenticator.authorization(for: response.head["www-authenticate"])
       }
       if let authorization {
         response = try await Self.follow(try request(path, headers, authorization), http, endpoint)
       }
     }
-    guard response.status == .ok || response.status == .partialContent else {
+    guard response.status == 200 || response.status == 206 else {
       throw await Self.failure(response, endpoint.authority)
     }
     return response
@@ -58,18 +55,19 @@ actor RegistryConnection {
   /// operator's headers, never leaves its origin, and TLS is never given up.
   private static func follow(
     _ first: RegistryRequest, _ http: RegistryHTTP, _ endpoint: RegistryEndpoint
-  ) async throws -> HTTPClientResponse {
+  ) async throws -> HTTPAnswer {
     var request = first
     for _ in 0..<6 {
-      let response = try await http.execute(request.encoded, tls: endpoint.tls, server: endpoint.authority)
-      guard [301, 302, 303, 307, 308].contains(response.status.code) else { return response }
-      guard let location = response.headers.first(name: "location"), location.utf8.count <= 8192,
+      let response = try await http.execute(try request.encoded, tls: endpoint.tls, server: endpoint.authority)
+      guard [301, 302, 303, 307, 308].contains(response.status) else { return response }
+      guard let location = response.head.first("location"), location.utf8.count <= 8192,
         let url = URL(string: location, relativeTo: request.url)?.absoluteURL
       else { throw violation("\(endpoint.authority) redirects to nowhere") }
       guard url.scheme == "https" || (url.scheme == "http" && request.url.scheme == "http") else {
         throw violation("\(endpoint.authority) redirects from https to something else")
       }
       request = request.redirected(to: url)
+      guard (try? request.encoded) != nil else { throw violation("\(endpoint.authority) redirects to nowhere") }
     }
     throw violation("\(endpoint.authority) redirects in a circle")
   }
@@ -79,14 +77,14 @@ actor RegistryConnection {
   }
 
   /// An unsuccessful answer, with the errors that its body lists (distribution-spec, "Error Codes").
-  private static func failure(_ response: HTTPClientResponse, _ server: String) async -> RegistryFailure {
-    let seconds = response.headers.first(name: "retry-after").flatMap { Int64($0) }
+  private static func failure(_ response: HTTPAnswer, _ server: String) async -> RegistryFailure {
+    let seconds = response.head.first("retry-after").flatMap { Int64($0) }
     let body = try? await response.body.collect(upTo: 64 << 10)
-    let errors = body.flatMap { try? JSONDecoder().decode(ErrorList.self, from: Data($0.readableBytesView)) }
+    let errors = body.flatMap { try? JSONDecoder().decode(ErrorList.self, from: Data($0)) }
     let detail = (errors?.errors ?? []).prefix(3)
       .map { [$0.code, $0.message].compactMap(\.self).joined(separator: ": ") }.joined(separator: "; ")
     return .status(
-      Int(response.status.code), server: server, detail: printable(detail, limit: 300),
+      response.status, server: server, detail: printable(detail, limit: 300),
       retryAfter: seconds.map { .seconds(min(max($0, 0), 3600)) })
   }
 
@@ -106,13 +104,15 @@ private struct RegistryRequest {
   var `private`: [RegistryEndpoint.Header]
   var authorization: String?
 
-  var encoded: HTTPClientRequest {
-    var request = HTTPClientRequest(url: url.absoluteString)
-    request.headers.add(name: "user-agent", value: "bulkhead")
-    for (name, value) in plain { request.headers.add(name: name, value: value) }
-    for header in `private` { request.headers.add(name: header.name, value: header.value) }
-    if let authorization { request.headers.add(name: "authorization", value: authorization) }
-    return request
+  var encoded: HTTPRequest {
+    get throws {
+      var request = try HTTPRequest(URLComponents(url: url, resolvingAgainstBaseURL: true) ?? URLComponents())
+      try request.add("user-agent", "bulkhead")
+      for (name, value) in plain { try request.add(name, value) }
+      for header in `private` { try request.add(header.name, header.value) }
+      if let authorization { try request.add("authorization", authorization) }
+      return request
+    }
   }
 
   func redirected(to target: URL) -> RegistryRequest {

@@ -50,7 +50,7 @@ struct RegistryEndpoint: Hashable, Sendable {
     self.basePath = basePath
   }
 
-  private static func isLoopback(_ authority: String) -> Bool {
+  static func isLoopback(_ authority: String) -> Bool {
     if authority.hasPrefix("[::1]") { return true }
     let host = authority.prefix { $0 != ":" && $0 != "/" }
     if host == "localhost" { return true }

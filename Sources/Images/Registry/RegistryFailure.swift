@@ -1,7 +1,4 @@
-import AsyncHTTPClient
 import Common
-import NIOCore
-import NIOSSL
 
 /// Why a request to a registry failed, before it is put into words for the caller: retries and the next mirror
 /// depend on it.
@@ -29,14 +26,16 @@ enum RegistryFailure: Error, Sendable {
     .connection(server: server, BulkheadError(.unavailable, "the answer broke off"))
   }
 
-  /// What AsyncHTTPClient threw, sorted. Cancellation and our own errors pass through.
+  /// What the HTTP client threw, sorted. Cancellation and our own errors pass through.
   static func sorting(_ error: any Error, server: String) -> any Error {
     switch error {
     case is RegistryFailure, is BulkheadError, is CancellationError: error
-    case let error as HTTPClientError where error == .cancelled: CancellationError()
-    case is NIOSSLError, is NIOSSLExtraError, is BoringSSLError: RegistryFailure.tls(server: server, error)
-    case is NIOTooManyBytesError:
+    case HTTPFailure.tls: RegistryFailure.tls(server: server, error)
+    case HTTPFailure.tooLong:
       RegistryFailure.content(BulkheadError(.dataLoss, "\(server) sent more than the bytes such an answer may have"))
+    case HTTPFailure.violation(let what):
+      RegistryFailure.content(
+        BulkheadError(.unavailable, "\(server) does not speak HTTP as it should: it sent \(what)"))
     default: RegistryFailure.connection(server: server, error)
     }
   }

@@ -1,13 +1,9 @@
-import AsyncHTTPClient
 import Common
-import Foundation
 import LinuxSystem
-import NIOCore
-import NIOHTTP1
-import NIOSSL
 import Synchronization
 
-/// The HTTP clients of one pull, one a set of TLS settings. They live as long as the pull's `withClients`.
+/// The HTTP connections of one pull, a thread of them for each set of TLS settings, so that no connection is used with
+/// other settings than its own. They live as long as the pull's `withClients`.
 final class RegistryHTTP: Sendable {
   struct Timeouts: Sendable {
     var connect: Duration = .seconds(15)
@@ -17,16 +13,20 @@ final class RegistryHTTP: Sendable {
     var answer: Duration = .seconds(60)
   }
 
-  let timeouts: Timeouts
-  private let clients = Mutex<[TLSSettings: HTTPClient]>([:])
+  private let timeouts: Timeouts
+  private let proxies: ProxySettings
+  private let loops = Mutex<[TLSSettings: CurlLoop]>([:])
 
-  private init(timeouts: Timeouts) { self.timeouts = timeouts }
+  private init(timeouts: Timeouts, proxies: ProxySettings) {
+    self.timeouts = timeouts
+    self.proxies = proxies
+  }
 
   /// Runs `body` and then closes every connection it made, also when it throws.
   static func withClients<Result: Sendable>(
-    timeouts: Timeouts, _ body: @Sendable (RegistryHTTP) async throws -> Result
+    timeouts: Timeouts, proxies: ProxySettings, _ body: @Sendable (RegistryHTTP) async throws -> Result
   ) async throws -> Result {
-    let http = RegistryHTTP(timeouts: timeouts)
+    let http = RegistryHTTP(timeouts: timeouts, proxies: proxies)
     do {
       let result = try await body(http)
       await http.shutdown()
@@ -38,65 +38,32 @@ final class RegistryHTTP: Sendable {
   }
 
   private func shutdown() async {
-    let all = clients.withLock { clients in
-      defer { clients = [:] }
-      return Array(clients.values)
+    let all = loops.withLock { loops in
+      defer { loops = [:] }
+      return Array(loops.values)
     }
-    for client in all {
-      // It fails only where it was shut down before, and this is the one place that does.
-      try? await client.shutdown()
-    }
+    for loop in all { await loop.close() }
   }
 
   /// One request and the head of its answer; the body streams. Redirects are the caller's, who knows which
   /// headers may go where. Throws `RegistryFailure`, `BulkheadError` or `CancellationError`.
-  func execute(_ request: HTTPClientRequest, tls: TLSSettings, server: String) async throws -> HTTPClientResponse {
-    let client = try client(for: tls)
+  func execute(_ request: HTTPRequest, tls: TLSSettings, server: String) async throws -> HTTPAnswer {
+    let loop = try await loop(for: tls)
     do {
-      // The deadline of AsyncHTTPClient ends at the head; the body has the idle timeout.
-      return try await client.execute(request, deadline: .now() + TimeAmount(timeouts.answer))
+      return try await loop.send(request)
     } catch {
       throw RegistryFailure.sorting(error, server: server)
     }
   }
 
-  private func client(for tls: TLSSettings) throws -> HTTPClient {
-    if let client = clients.withLock({ $0[tls] }) { return client }
-    let configuration = try Self.configuration(tls, timeouts)
-    return clients.withLock { clients in
-      if let client = clients[tls] { return client }
-      let client = HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
-      clients[tls] = client
-      return client
+  private func loop(for tls: TLSSettings) async throws -> CurlLoop {
+    if let loop = loops.withLock({ $0[tls] }) { return loop }
+    let material = try await onDedicatedThread { try TLSMaterial(tls) }
+    return try loops.withLock { loops in
+      if let loop = loops[tls] { return loop }
+      let loop = try CurlLoop(tls: material, proxies: proxies, timeouts: timeouts)
+      loops[tls] = loop
+      return loop
     }
-  }
-
-  private static func configuration(_ tls: TLSSettings, _ timeouts: Timeouts) throws -> HTTPClient.Configuration {
-    var configuration = HTTPClient.Configuration(
-      redirectConfiguration: .disallow,
-      timeout: .init(connect: TimeAmount(timeouts.connect), read: TimeAmount(timeouts.idleRead)))
-    // Layers come side by side: a connection each is faster than streams of one, whose window they would share.
-    configuration.httpVersion = .http1Only
-    // Retries are RetryPolicy's.
-    configuration.connectionPool.retryConnectionEstablishment = false
-    guard tls != TLSSettings() else { return configuration }
-    var settings = TLSConfiguration.makeClientConfiguration()
-    do {
-      settings.additionalTrustRoots = try tls.authorityFiles.map {
-        .certificates(try NIOSSLCertificate.fromPEMFile($0))
-      }
-      if let client = tls.client {
-        settings.certificateChain = try NIOSSLCertificate.fromPEMFile(client.certificateFile).map { .certificate($0) }
-        settings.privateKey = .privateKey(try NIOSSLPrivateKey(file: client.keyFile, format: .pem))
-      }
-    } catch {
-      let files = tls.authorityFiles + [tls.client?.certificateFile, tls.client?.keyFile].compactMap(\.self)
-      throw BulkheadError(
-        .failedPrecondition, "a certificate of hosts.toml can't be read (one of \(files.joined(separator: ", ")))",
-        cause: error)
-    }
-    if tls.skipsVerification { settings.certificateVerification = .none }
-    configuration.tlsConfiguration = settings
-    return configuration
   }
 }

@@ -24,6 +24,8 @@ public final class ImageStore: Sendable {
     public var firstRetryWait: Duration = .milliseconds(250)
     /// How much of the disk pulls leave free.
     public var minimumFree: ByteCount = .mebibytes(64)
+    /// Where the proxies' variables are.
+    public var environment = ProcessInfo.processInfo.environment
     /// Names of images that `remove` refuses.
     public var pinned: [String] = []
 

@@ -5,6 +5,7 @@ import Glibc
 
 /// Debian's docker-registry, the reference implementation, on a port of the loopback.
 final class DockerRegistry: Sendable {
+  let port: Int
   let authority: String
   private let process: Process
   private let scratch: Scratch
@@ -13,7 +14,9 @@ final class DockerRegistry: Sendable {
   init(settings: String = "", http: String = "") async throws {
     scratch = try Scratch()
     let port = try freePort()
-    authority = "127.0.0.1:\(port)"
+    let authority = "127.0.0.1:\(port)"
+    self.port = port
+    self.authority = authority
     let storage = try scratch.directory("storage")
     let file = try scratch.write(
       """

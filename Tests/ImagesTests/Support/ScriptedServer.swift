@@ -2,7 +2,6 @@ import Foundation
 import NIOCore
 import NIOHTTP1
 import NIOPosix
-import NIOSSL
 import Synchronization
 
 /// An HTTP server whose answers a test writes: honest ones, and the lies and breaks that a real registry would not
@@ -10,6 +9,8 @@ import Synchronization
 final class ScriptedServer: Sendable {
   struct Request: Sendable {
     let method: HTTPMethod
+    /// The path as a server is asked, the whole URL as a proxy is.
+    var target = ""
     let path: String
     let query: [String: String]
     let headers: HTTPHeaders
@@ -49,7 +50,7 @@ final class ScriptedServer: Sendable {
   var bytesSent: Int { log.bytes }
   var authority: String { "127.0.0.1:\(port)" }
 
-  init(tls: NIOSSLContext? = nil, _ answer: @escaping @Sendable (Request) -> Answer) async throws {
+  init(_ answer: @escaping @Sendable (Request) -> Answer) async throws {
     let log = Log()
     self.log = log
     channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
@@ -57,7 +58,6 @@ final class ScriptedServer: Sendable {
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
           let pipeline = channel.pipeline.syncOperations
-          if let tls { try pipeline.addHandler(NIOSSLServerHandler(context: tls)) }
           try pipeline.configureHTTPServerPipeline()
           try pipeline.addHandler(Handler(log: log, answer: answer))
         }
@@ -89,7 +89,8 @@ final class ScriptedServer: Sendable {
         guard let head, let url = URLComponents(string: head.uri) else { return context.close(promise: nil) }
         let query = Dictionary(
           (url.queryItems ?? []).map { ($0.name, $0.value ?? "") }, uniquingKeysWith: { $1 })
-        let request = Request(method: head.method, path: url.path, query: query, headers: head.headers, body: body)
+        let request = Request(
+          method: head.method, target: head.uri, path: url.path, query: query, headers: head.headers, body: body)
         log.add(request)
         send(answer(request), context)
       }

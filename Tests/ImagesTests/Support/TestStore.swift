@@ -18,6 +18,7 @@ struct TestStore: Sendable {
     self.scratch = try scratch ?? Scratch()
     var configuration = ImageStore.Configuration(directory: "\(self.scratch.path)/store")
     configuration.registriesDirectory = "\(self.scratch.path)/certs.d"
+    configuration.environment = [:]
     configuration.minimumFree = .mebibytes(1)
     configuration.firstRetryWait = .milliseconds(20)
     configure(&configuration)
