@@ -54,6 +54,8 @@ class NodeVM:
         words = ["console=ttyS0", "loglevel=5", "panic=-1", "root=root", "rootfstype=virtiofs", "ro", f"init={INIT}"]
         # As pods' guests have them, for the same reasons (GuestPlatform.swift).
         words += ["tsc=reliable", "no_timer_check", "rcupdate.rcu_expedited=1", "mitigations=off"]
+        # Without cmpxchg16b (bit 13 of word 4), after which QEMU's flags are wrong: see docs/development.md.
+        words += ["clearcpuid=141"]
         # What the kernel doesn't know becomes process 1's environment.
         return " ".join([*words, f"NODE_SHARED={self.shared}", f"NODE_MODULES={MODULES}"])
 

@@ -1,101 +1,25 @@
-"""What the node VM shows of a pod: test_node_vm.py boots it, and there pytest runs this file. A pod on the
-kernel's vhost-vsock, in a cgroup v2, with an ipvlan interface.
+"""A pod whose libvirt is the daemon's own, on the kernel's vhost-vsock, in a cgroup v2, with an ipvlan interface.
 
 A pod in here is emulated twice, so there is one.
 """
 
 import os
-import pwd
-import shutil
 import subprocess
 import time
-from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import grpc
 import pytest
 
 from harness import cni
-from harness.netns import Namespace
-from harness.node import WARM, Node
 from harness.wait import until
-
-IMAGE = "localhost/test/plain:1"
-SHARED = Path(os.environ["NODE_SHARED"])
-PORT = 7000
-MIB = 1 << 20
-# In the node's own seconds, of which a real one has an eighth.
-PATIENCE = 120
-CGROUPS = Path("/sys/fs/cgroup")
-# What a kubelet names a pod's cgroup, and makes before the pod.
-PARENT = "/kubepods/burstable/pod8c3a1f5e"
-SUBNET = "10.77.0.0/24"
-GATEWAY = "10.77.0.1"
-
-
-@pytest.fixture(scope="session")
-def beyond():
-    """A machine beyond the node's network card, with a server."""
-    namespace = Namespace("beyond")
-    namespace.ip("link", "add", "uplink", "type", "veth", "peer", "name", "uplink", "netns", "1")
-    namespace.ip("address", "add", f"{GATEWAY}/24", "dev", "uplink")
-    namespace.ip("link", "set", "uplink", "up")
-    subprocess.run(["ip", "link", "set", "uplink", "up"], check=True)
-    server = subprocess.Popen(["nsenter", f"--net={namespace.path}", SHARED / "net", "serve", str(PORT)])
-    yield namespace
-    server.kill()
-    server.wait()
-    namespace.close()
-
-
-@pytest.fixture(scope="session")
-def parent():
-    """The pod's cgroup as the kubelet makes it: controllers on above it, limits in it."""
-    path = CGROUPS
-    for part in PARENT.strip("/").split("/"):
-        (path / "cgroup.subtree_control").write_text("+cpu +memory +pids")
-        path /= part
-        path.mkdir()
-    (path / "memory.max").write_text(str(1024 * MIB))
-    (path / "cpu.weight").write_text("50")
-    return path
-
-
-@contextmanager
-def daemon(cri, operator, **settings):
-    """One whose pods have an ipvlan interface on the node's card, with the test image."""
-    node = Node(cri, operator, boot_timeout=PATIENCE, network=dict(required=True), **settings)
-    network = {"type": "ipvlan", "master": "uplink", "mode": "l2", "ipam": cni.address_management(node, SUBNET)}
-    cni.configure(node, network)
-    node.start()
-    node.cri.deadline = PATIENCE
-    node.ctl("image", "import", str(SHARED / "image.tar"), check=True)
-    yield node
-    left = node.close()
-    assert not left, f"left after the daemon: {left}"
+from node_vm.world import CGROUPS, GATEWAY, IMAGE, MIB, PARENT, PATIENCE, PORT, SHARED, command_lines, daemon, machines, qemu
 
 
 @pytest.fixture(scope="session")
 def node(cri, operator, beyond):
     with daemon(cri, operator) as node:
         yield node
-
-
-@pytest.fixture(scope="session")
-def libvirtd():
-    """The node's own, as Debian configures it."""
-    Path("/var/log/libvirt").mkdir(parents=True, exist_ok=True)
-    if WARM.exists():
-        shutil.copytree(WARM, "/var/cache/libvirt", dirs_exist_ok=True)
-    servers = []
-    for name, socket in (("virtlogd", "virtlogd-sock"), ("libvirtd", "libvirt-sock")):
-        servers.append(subprocess.Popen([name]))
-        until(Path("/run/libvirt", socket).exists, f"{name} serves", PATIENCE)
-    yield
-    for server in reversed(servers):
-        server.terminate()
-        server.wait()
 
 
 @pytest.fixture(scope="session")
@@ -106,22 +30,6 @@ def pod(node, parent):
 @pytest.fixture(scope="session")
 def sleeper(pod):
     return pod.run(IMAGE, "/bin/sh", "-c", "echo started; exec sleep 100000", name="sleeper")
-
-
-def command_lines() -> dict[int, list[str]]:
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                found[int(entry.name)] = (entry / "cmdline").read_bytes().decode().split("\0")
-            except OSError:
-                continue
-    return found
-
-
-def qemu(pod) -> SimpleNamespace:
-    machine = pod.node.inspect(pod.id).vm
-    return SimpleNamespace(pid=machine.qemu_pid, arguments=command_lines()[machine.qemu_pid])
 
 
 def test_the_pod_runs_on_the_kernels_vsock(pod):
@@ -239,58 +147,3 @@ def test_nothing_is_left_of_it(pod, parent):
     assert (parent / "cgroup.procs").read_text() == ""
     assert not cni.reserved(pod.node)
     assert not list((pod.node.base / "run" / "netns").iterdir())
-
-
-def machines() -> list[list[str]]:
-    return [words for words in command_lines().values() if words[0].endswith("qemu-system-x86_64")]
-
-
-def links() -> set[str]:
-    return set(os.listdir("/sys/class/net"))
-
-
-@pytest.fixture(scope="session")
-def cards(beyond):
-    """The node's own."""
-    return links()
-
-
-@pytest.fixture(scope="session")
-def libvirtd_node(cri, operator, libvirtd, cards):
-    with daemon(cri, operator, vm=dict(hypervisor="system")) as node:
-        yield node
-
-
-def test_a_pod_by_the_nodes_own_libvirtd(libvirtd_node, parent, cards):
-    node = libvirtd_node
-    with node.pod(linux=dict(cgroup_parent=PARENT)) as pod:
-        container = pod.run(IMAGE, "/bin/sh", "-c", "echo started; exec sleep 100000")
-        assert container.wait_output("started", PATIENCE) == "started\n"
-        # What virsh shows, libvirtd keeps here.
-        assert f"<name>{pod.id}</name>" in Path(f"/run/libvirt/qemu/{pod.id}.xml").read_text()
-        assert Path(f"/proc/{qemu(pod).pid}/cgroup").read_text() == f"0::{PARENT}/bulkhead-{pod.id}\n"
-        assert os.stat(f"/proc/{qemu(pod).pid}").st_uid not in (0, pwd.getpwnam("libvirt-qemu").pw_uid)
-        assert pod.status().network.ip in container.sh(f"net echo {GATEWAY} {PORT} there")
-        assert links() == cards
-        node.restart()
-        node.cri.deadline = PATIENCE
-        assert pod.ready() and container.sh("echo still there") == "still there\n"
-    assert not Path(f"/run/libvirt/qemu/{pod.id}.xml").exists()
-    assert not machines()
-    assert not [child for child in parent.iterdir() if child.is_dir()]
-
-
-def test_a_start_by_libvirtd_whose_daemon_is_killed(libvirtd_node, cards):
-    node = libvirtd_node
-    start = node.cri.RunPodSandbox.future(config=node.pod_config())
-    until(lambda: links() > cards, "the pod's tap is lent to the node", PATIENCE, every=0.005)
-    # libvirtd goes on.
-    node.kill()
-    assert start.exception()
-    node.start()
-    node.cri.deadline = PATIENCE
-    until(lambda: links() == cards, "the tap is gone", PATIENCE)
-    until(lambda: not node.cri.ListPodSandbox().items, "the pod is gone", PATIENCE)
-    time.sleep(2)
-    assert not machines() and not list(Path("/run/libvirt/qemu").glob("*.xml"))
-    assert links() == cards
