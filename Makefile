@@ -18,9 +18,9 @@ setup: ## install what is missing: Debian packages, users, a Python environment 
 	@scripts/setup.sh
 
 kernel: ## build the guest's kernel, or take it from the cache
-	@$(STEP) kernel 'Guest kernel (15 minutes the first time, then from the cache)' kernel-config/build.sh
+	@$(STEP) kernel 'Guest kernel (10 minutes the first time, then from the cache)' kernel-config/build.sh
 
-build: kernel ## build the daemon, its tools, the agent and the boot image into build/
+build: ## build the daemon, its tools, the guest's kernel, agent and boot image into build/
 	@scripts/build.sh
 
 check: ## format, lint, scripts, generated code; warnings are errors in every build
