@@ -176,8 +176,8 @@ let package = Package(
     tests(
       "ImagesTests",
       [
-        "Common", "Hashing", "Images", "LinuxSystem", "OCISpec", "bulkhead-unpack", logging, nioCore, nioPosix,
-        nioHTTP1,
+        "TestSupport", "Common", "Hashing", "Images", "LinuxSystem", "OCISpec", "bulkhead-unpack", logging, nioCore,
+        nioPosix, nioHTTP1,
       ]),
     tests(
       "BulkheadCLITests",

@@ -1,6 +1,7 @@
 import Common
 import Foundation
 import OCISpec
+import TestSupport
 import Testing
 
 @testable import Images
@@ -32,7 +33,7 @@ import Testing
     let image = try TestImage([["a": Data("a".utf8)], ["b": Data("b".utf8)]])
     let index = try TestImage.index([(image, Platform(architecture: "amd64", os: "linux", variant: "v1"))])
     let documents = [image.manifest.bytes, index.bytes, image.config.bytes]
-    var random = SeededRandom(state: 1)
+    var random = SeededRandom(seed: 1)
     var taken = 0
     for round in 0..<6000 {
       let bytes = Self.damaged(documents[round % documents.count], &random)
@@ -57,7 +58,7 @@ import Testing
 
   @Test func references() {
     let alphabet = Array("aA0.-_/:@[]%\u{0}\u{301}ä sha256")
-    var random = SeededRandom(state: 2)
+    var random = SeededRandom(seed: 2)
     for _ in 0..<20_000 {
       let text = String(
         (0..<Int.random(in: 0...24, using: &random)).map { _ in alphabet.randomElement(using: &random) ?? "a" })
@@ -70,7 +71,7 @@ import Testing
 
   @Test func challengesAndTOML() {
     let alphabet = Array("Basic Bearer realm=\"x\",\\= \u{0}[host.\"a\"]\n")
-    var random = SeededRandom(state: 3)
+    var random = SeededRandom(seed: 3)
     for _ in 0..<10_000 {
       let text = String(
         (0..<Int.random(in: 0...60, using: &random)).map { _ in alphabet.randomElement(using: &random) ?? "a" })

@@ -1,6 +1,7 @@
 import Common
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Images
@@ -14,6 +15,10 @@ import Testing
     let piece = [UInt8](repeating: 7, count: 64 << 10)
     let server = try WireServer { wire in
       guard let request = wire.request() else { return }
+      if request.hasPrefix("GET /silent ") {
+        wire.send(Self.endless)
+        return wire.awaitEnd()
+      }
       guard request.hasPrefix("GET /endless ") else {
         wire.send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nsmall")
         return
@@ -21,10 +26,12 @@ import Testing
       wire.send(Self.endless)
       while wire.send(piece) { sent.withLock { $0 += piece.count } }
     }
-    // Shorter than the time in which nobody reads, which is not the server's silence.
     try await withHTTP(.init(idleRead: .seconds(1))) { http in
       let endless = try await get("/endless", from: server.authority, by: http)
-      try await Task.sleep(for: .seconds(2))
+      try await eventually("we hold what we may") { sent.withLock(\.self) > 2 * HTTPTransfer.capacity }
+      // That nobody reads is not the server's silence: one that falls silent later is given up, and this one is not.
+      let silent = try await get("/silent", from: server.authority, by: http)
+      #expect(await registryFailure { try await silent.body.next() }?.isTransient == true)
       // What the kernel holds of a connection, and what we do.
       #expect(sent.withLock(\.self) < 16 << 20)
       let small = try await get("/small", from: server.authority, by: http)
@@ -50,12 +57,19 @@ import Testing
       ended.open()
     }
     try await withHTTP { http in
+      let there = Latch()
+      let beginning = answer.utf8.count - Self.endless.utf8.count
       let task = Task {
         let answer = try await get("/", from: server.authority, by: http)
-        while try await answer.body.next() != nil {}
+        var read = 0
+        while true {
+          if read == beginning { there.open() }
+          guard let bytes = try await answer.body.next() else { return }
+          read += bytes.count
+        }
       }
       await asked.wait()
-      try await Task.sleep(for: .milliseconds(50))
+      if beginning >= 0 { await there.wait() }
       task.cancel()
       await #expect(throws: CancellationError.self) { try await task.value }
       // The others of the pull go on meanwhile.
@@ -79,11 +93,12 @@ import Testing
   }
 
   @Test func theEndOfThePullEndsEveryTransfer() async throws {
+    let (asked, ended) = (Latch(), Latch())
     let silent = try WireServer { wire in
-      _ = wire.request()
+      guard wire.request() != nil else { return }
+      asked.open()
       wire.awaitEnd()
     }
-    let ended = Latch()
     let talking = try WireServer { wire in
       guard wire.request() != nil else { return }
       wire.send(Self.endless)
@@ -94,7 +109,7 @@ import Testing
       let head = Task { _ = try await get("/", from: silent.authority, by: http) }
       let answer = try await get("/", from: talking.authority, by: http)
       let body = Task { _ = try await answer.body.next() }
-      try await Task.sleep(for: .milliseconds(100))
+      await asked.wait()
       return (head, body)
     }
     await ended.wait()
@@ -107,6 +122,7 @@ import Testing
       guard wire.request() != nil else { return }
       wire.send("HTTP/1.1 200 OK\r\n\r\n")
       for _ in 0..<8 {
+        // Slow, and in all longer than the silence that is allowed: the server's time is what is tested.
         usleep(250_000)
         wire.send("x")
       }
@@ -128,6 +144,7 @@ import Testing
     let server = try WireServer { wire in
       guard wire.request() != nil else { return }
       wire.send("HTTP/1.1 200 OK\r\n")
+      // Slow enough that the time ends it, not the number of lines.
       while wire.send("x: y\r\n") { usleep(100_000) }
     }
     try await withHTTP(.init(answer: .seconds(1))) { http in
@@ -169,6 +186,8 @@ import Testing
       }
     }
     try await withHTTP { http in
+      // Half of them stop reading after their first piece until another has all of its own.
+      let oneIsWhole = Latch()
       try await withThrowingTaskGroup(of: Bool.self) { group in
         for number in 0..<8 {
           group.addTask {
@@ -176,8 +195,9 @@ import Testing
             var all: [UInt8] = []
             while let bytes = try await answer.body.next() {
               all += bytes
-              if number % 2 == 0 { try await Task.sleep(for: .milliseconds(5)) }
+              if number % 2 == 0 { await oneIsWhole.wait() }
             }
+            oneIsWhole.open()
             return Data(all) == image
           }
         }

@@ -1,6 +1,7 @@
 import Common
 import Foundation
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Images
@@ -91,7 +92,7 @@ import Testing
   @Test func damagedHeads() {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 12\r\nTransfer-Encoding: chunked\r\nx: \u{e9}\r\n\r\n"
     let bytes = Array(head.utf8)
-    var random = SeededRandom(state: 5)
+    var random = SeededRandom(seed: 5)
     for round in 0..<20_000 {
       var damaged = bytes
       for _ in 0..<Int.random(in: 1...6, using: &random) {

@@ -95,20 +95,13 @@ extension CurlExchange {
   }
 }
 
-private func takeHeader(
-  _ line: UnsafeMutablePointer<CChar>?, _ size: Int, _ count: Int, _ context: UnsafeMutableRawPointer?
-) -> Int {
-  guard let line, let context else { return 0 }
-  return Unmanaged<CurlExchange>.fromOpaque(context).takeUnretainedValue()
-    .take(header: UnsafeRawBufferPointer(start: line, count: size * count))
-}
-
-private func takeBody(
-  _ bytes: UnsafeMutablePointer<CChar>?, _ size: Int, _ count: Int, _ context: UnsafeMutableRawPointer?
+private func deliver(
+  _ bytes: UnsafeMutablePointer<CChar>?, _ size: Int, _ count: Int, _ context: UnsafeMutableRawPointer?,
+  _ take: (CurlExchange, UnsafeRawBufferPointer) -> Int
 ) -> Int {
   guard let bytes, let context else { return 0 }
-  return Unmanaged<CurlExchange>.fromOpaque(context).takeUnretainedValue()
-    .take(body: UnsafeRawBufferPointer(start: bytes, count: size * count))
+  let exchange = Unmanaged<CurlExchange>.fromOpaque(context).takeUnretainedValue()
+  return take(exchange, UnsafeRawBufferPointer(start: bytes, count: size * count))
 }
 
 /// libcurl's own sockets would be open in a program that another thread starts.
@@ -124,9 +117,10 @@ extension CurlExchange {
   private func setConduct() throws {
     let context = Unmanaged.passUnretained(self).toOpaque()
     try check(bh_curl_set_pointer(easy, CURLOPT_ERRORBUFFER, words))
-    try check(bh_curl_set_sink(easy, CURLOPT_HEADERFUNCTION, takeHeader))
+    try check(
+      bh_curl_set_sink(easy, CURLOPT_HEADERFUNCTION) { deliver($0, $1, $2, $3) { $0.take(header: $1) } })
     try check(bh_curl_set_pointer(easy, CURLOPT_HEADERDATA, context))
-    try check(bh_curl_set_sink(easy, CURLOPT_WRITEFUNCTION, takeBody))
+    try check(bh_curl_set_sink(easy, CURLOPT_WRITEFUNCTION) { deliver($0, $1, $2, $3) { $0.take(body: $1) } })
     try check(bh_curl_set_pointer(easy, CURLOPT_WRITEDATA, context))
     try check(bh_curl_set_socket_maker(easy, makeSocket))
     try set(CURLOPT_PROTOCOLS_STR, "http,https")

@@ -1,7 +1,8 @@
 import CCurl
 
-/// A multi handle of libcurl. Unchecked: it belongs to one thread, and `wake` alone is for all
-/// (curl_multi_wakeup(3)).
+/// A multi handle of libcurl. Unchecked, because the compiler can't see who calls what: `CurlThread`, on its one
+/// thread, has it to itself but for `wake`, which libcurl allows from any (curl_multi_wakeup(3)) and which `CurlLoop`
+/// calls under the lock that tells whether the thread was told to close.
 final class CurlMulti: @unchecked Sendable {
   private let handle: UnsafeMutableRawPointer
   private var isClosed = false
