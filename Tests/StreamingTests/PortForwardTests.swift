@@ -94,9 +94,9 @@ import TestSupport
       try await client {
         let spdy = try SPDYClient(url, "portforward.k8s.io")
         let stuck = try Self.connect(spdy, "9", 0)
-        while server.backend.running == 0 { usleep(1000) }
+        try server.backend.awaitRunning(1)
         try spdy.pipe.write(spdy.control(3, spdy.word(stuck.data) + spdy.word(5)))
-        while server.backend.running > 0 { usleep(1000) }
+        try server.backend.awaitRunning(0)
         let good = try Self.connect(spdy, "13", 1)
         #expect(text(try spdy.collect([good.data])[good.data]) == "Sat")
       }

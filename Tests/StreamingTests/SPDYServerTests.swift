@@ -165,7 +165,7 @@ import TestSupport
       try await client {
         let spdy = try SPDYClient(url, "v4.channel.k8s.io")
         let ids = try spdy.openStreams("error", "stdin", "stdout")
-        while server.backend.running == 0 { usleep(1000) }
+        try server.backend.awaitRunning(1)
         let socket = try #require(spdy.pipe as? Socket)
         let frame = spdy.word(ids["stdin"]!) + [0] + spdy.word(60000).dropFirst() + [UInt8](repeating: 1, count: 60000)
         let taken = socket.writeUntilStuck(256 << 20, seconds: 1, frame)
@@ -184,7 +184,7 @@ import TestSupport
       try await client {
         let spdy = try SPDYClient(url, "v4.channel.k8s.io")
         _ = try spdy.openStreams("error", "stdout")
-        while server.backend.running == 0 { usleep(1000) }
+        try server.backend.awaitRunning(1)
         (spdy.pipe as? Socket)?.close()
       }
       try await eventually("the process hangs up") { server.backend.hangUps == ["sleep was cancelled"] }
@@ -274,7 +274,7 @@ import TestSupport
           let spdy = try SPDYClient(url, "v4.channel.k8s.io")
           sessions.append((spdy, try spdy.openStreams("error", "stdin", "stdout")))
         }
-        while server.backend.running < 64 { usleep(1000) }
+        try server.backend.awaitRunning(64)
         for (index, (spdy, ids)) in sessions.enumerated() {
           try spdy.send(ids["stdin"]!, "session \(index)".utf8, isLast: true)
         }

@@ -2,6 +2,8 @@
 public struct NeverHappened: Error, CustomStringConvertible {
   public let what: String
 
+  public init(_ what: String) { self.what = what }
+
   public var description: String { "never happened: \(what)" }
 }
 
@@ -12,7 +14,7 @@ public func eventually(
 ) async throws {
   let end = ContinuousClock.now + limit
   while try await !condition() {
-    guard ContinuousClock.now < end else { throw NeverHappened(what: what) }
+    guard ContinuousClock.now < end else { throw NeverHappened(what) }
     try await Task.sleep(for: .milliseconds(10))
   }
 }

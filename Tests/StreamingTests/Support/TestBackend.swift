@@ -2,11 +2,13 @@ import Common
 import Foundation
 import Streaming
 import Synchronization
+import TestSupport
 
 /// Commands that do what a process in a container would, in this process.
 final class TestBackend: StreamingBackend {
   private let endings = Mutex<[String]>([])
   private let count = Mutex(0)
+  private let changed = NSCondition()
   private let bytes = Mutex(0)
 
   /// What happened to commands that do not end by themselves.
@@ -17,9 +19,26 @@ final class TestBackend: StreamingBackend {
   var flooded: Int { bytes.withLock { $0 } }
 
   private func counted<Result>(_ body: () async throws -> Result) async rethrows -> Result {
-    count.withLock { $0 += 1 }
-    defer { count.withLock { $0 -= 1 } }
+    add(1)
+    defer { add(-1) }
     return try await body()
+  }
+
+  private func add(_ number: Int) {
+    changed.lock()
+    count.withLock { $0 += number }
+    changed.broadcast()
+    changed.unlock()
+  }
+
+  /// For a client's thread: returns when so many are under way, and throws after a minute.
+  func awaitRunning(_ wanted: Int) throws {
+    changed.lock()
+    defer { changed.unlock() }
+    let end = Date.now + 60
+    while running != wanted {
+      guard changed.wait(until: end) else { throw NeverHappened("\(wanted) commands and connections are under way") }
+    }
   }
 
   func exec(_ request: ExecSessionRequest, _ streams: any ProcessStreams) async throws -> ProcessEnd {
