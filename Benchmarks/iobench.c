@@ -5,12 +5,15 @@
 //   iobench read PATH BYTES OFFSET    the same from a cold page cache
 //   iobench random PATH BYTES OFFSET  4 KiB at 2000 random places, cold: calls a second
 //   iobench meta PATH COUNT           create, stat and unlink of COUNT files: operations a second
+//   iobench touch                     use all free memory but 16 MiB once
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,6 +28,15 @@ static double now(void) {
 static void fail(const char *what) {
   perror(what);
   exit(1);
+}
+
+static void touch_memory(void) {
+  struct sysinfo info;
+  sysinfo(&info);
+  long bytes = (long)info.freeram * info.mem_unit - (16L << 20);
+  if (bytes <= 0) return;
+  char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  if (memory == MAP_FAILED || munmap(memory, bytes) != 0) fail("mmap");
 }
 
 static double transfer(const char *path, int writing, long bytes, long offset) {
@@ -71,6 +83,10 @@ static double metadata(const char *path, long count) {
 }
 
 int main(int argc, char **argv) {
+  if (argc == 2 && !strcmp(argv[1], "touch")) {
+    touch_memory();
+    return 0;
+  }
   if (argc < 4) return 64;
   long size = atol(argv[3]), offset = argc > 4 ? atol(argv[4]) : 0;
   double result = 0;

@@ -26,8 +26,11 @@ public struct SCSIDisks: DiskSource {
       "erofs", on: path, source: try device(serial: serial), flags: MS_RDONLY | MS_NODEV | MS_NOATIME)
   }
 
+  /// Without the thread that zeroes the inode tables of a new filesystem, 16 MiB a GiB, beside the pod's first
+  /// containers: no inode is read that was not written first (ext4(5), noinit_itable).
   public func mountScratch(serial: String, on path: String) throws {
-    try mountFilesystem("ext4", on: path, source: try device(serial: serial), flags: MS_NOATIME, data: "prjquota")
+    try mountFilesystem(
+      "ext4", on: path, source: try device(serial: serial), flags: MS_NOATIME, data: "prjquota,noinit_itable")
   }
 
   /// Tried until the share's device has been found: it was plugged in a moment ago.
