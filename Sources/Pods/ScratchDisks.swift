@@ -13,6 +13,9 @@ import Subprocess
 /// mkfs runs once a size: its result is kept as a template whose data regions are copied for each pod,
 /// a few milliseconds' work.
 actor ScratchDisks {
+  /// Counts up when the options of mkfs change: templates that were made otherwise are used no more.
+  private static let generation = 2
+
   private let directory: String
   private let size: ByteCount
   private var template: Task<String, any Error>?
@@ -47,9 +50,9 @@ actor ScratchDisks {
   /// Joins a template that is being made; one that failed is tried again by the next caller.
   func templatePath() async throws -> String {
     if let template { return try await template.value }
-    let path = "\(directory)/template-\(size.bytes).ext4"
+    let path = "\(directory)/template-\(Self.generation)-\(size.bytes).ext4"
     let size = size
-    let task = Task { try await Self.makeTemplate(at: path, size: size) }
+    let task = Task { [directory] in try await Self.makeTemplate(at: path, in: directory, size: size) }
     template = task
     do { return try await task.value } catch {
       template = nil
@@ -57,8 +60,11 @@ actor ScratchDisks {
     }
   }
 
-  private static func makeTemplate(at path: String, size: ByteCount) async throws -> String {
+  private static func makeTemplate(at path: String, in directory: String, size: ByteCount) async throws -> String {
     if access(path, F_OK) == 0 { return path }
+    // Those of another size, of other options, or half made.
+    for name in (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+    where name.hasPrefix("template-") { unlink("\(directory)/\(name)") }
     let temporary = path + ".new"
     let file = try systemCall("open", subject: temporary) {
       open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o600)

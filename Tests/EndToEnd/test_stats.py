@@ -37,6 +37,35 @@ def measured(node, images):
         yield pod
 
 
+class Disk:
+    """What the host has of a pod's scratch disk."""
+
+    def __init__(self, node, pod):
+        self.pod = pod
+        self.file = node.base / "state" / "scratch" / f"{pod.id}.img"
+        self.before = self.size()
+
+    def size(self) -> int:
+        return self.file.stat().st_blocks * 512
+
+    def writer(self, images, then: str):
+        """A container that has written 100 MiB and done `then`. Zeros would be no blocks of the host's."""
+        write = "tr '\\0' x < /dev/zero | dd of=/x bs=1M count=100 iflag=fullblock 2>/dev/null; sync"
+        container = self.pod.run(images.plain, "/bin/sh", "-c", f"{write}; {then}; echo done; sleep 100000")
+        container.wait_output("done", 60)
+        return container
+
+
+@pytest.fixture(scope="module")
+def deleter(node, images):
+    """The disk of a pod with a container that has deleted what it wrote. It is looked at last."""
+    with node.pod() as pod:
+        disk = Disk(node, pod)
+        disk.writer(images, "rm /x")
+        assert disk.size() > disk.before + 90 * MIB
+        yield disk
+
+
 def stats_of(container):
     return container.node.cri.ContainerStats(container_id=container.id).stats
 
@@ -95,6 +124,13 @@ class TestContainers:
         writer.sh("rm /x /a /b /c; sync")
         until(lambda: stats_of(writer).writable_layer.used_bytes.value < MIB, "what was deleted counts no more")
         writer.remove()
+
+    def test_a_removed_containers_space_is_the_hosts_again(self, node, measured, images, deleter):
+        disk = Disk(node, measured)
+        writer = disk.writer(images, "true")
+        assert disk.size() > disk.before + 90 * MIB
+        writer.remove()
+        assert disk.size() < disk.before + 10 * MIB
 
     def test_pressure(self, measured):
         def seen(file):
@@ -314,3 +350,7 @@ def test_bulkheadctl_stats(node, measured):
     assert holder["writtenBytes"] >= 20 * MIB and holder["workingSetBytes"] > 30 * MIB
     text = node.ctl("stats", "--pods", check=True).stdout
     assert "WORKING SET" in text.splitlines()[0] and measured.config.metadata.name in text
+
+
+def test_what_a_container_deletes_is_the_hosts_again_within_a_minute(deleter):
+    until(lambda: deleter.size() < deleter.before + 10 * MIB, "the host has it back", 90)

@@ -279,6 +279,11 @@ int guest_set_project(int dir, uint32_t id) {
   return ioctl(dir, FS_IOC_FSSETXATTR, &attributes);
 }
 
+int guest_trim(int dir) {
+  struct fstrim_range all = {.len = UINT64_MAX};
+  return ioctl(dir, FITRIM, &all);
+}
+
 int64_t guest_filesystem_type(int fd) {
   struct statfs filesystem;
   return fstatfs(fd, &filesystem) == 0 ? (int64_t)filesystem.f_type : -1;

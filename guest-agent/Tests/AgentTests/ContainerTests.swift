@@ -1,6 +1,7 @@
 import AgentProtocol
 import FoundationEssentials
 import GRPCCore
+import TestSupport
 import Testing
 
 @Suite(.serialized, .timeLimit(.minutes(2)))
@@ -230,6 +231,22 @@ struct ContainerTests {
       try await agent.writeInput("c1", ["typed\n"])
       #expect(try await agent.wait("c1").code == 0)
       #expect(try await agent.output("c1").out == "typed\r\n/dev/pts/0\r\ngot typed\r\nconsole\r\n")
+    }
+  }
+
+  @Test func aStopEndsWhatIsBeingMade() async throws {
+    try await AgentHost.run(sandbox: false) { agent in
+      async let created: Void = agent.createSandbox()
+      // Of two one is refused from the moment on at which the other is worked on.
+      try await eventually("the sandbox is being made") {
+        do { try await agent.createSandbox() } catch { return (error as? RPCError)?.code == .alreadyExists }
+        return false
+      }
+      _ = try await agent.client.stopSandbox(.init(), metadata: agent.metadata)
+      try? await created
+      await #expect { try await agent.create("c1", AgentHost.spec("true")) } throws: {
+        ($0 as? RPCError)?.message.contains("the pod was stopped") == true
+      }
     }
   }
 

@@ -16,6 +16,8 @@ struct DirectoryDisks: DiskSource {
 
   func mountImage(serial: String, on path: String) throws { try bind("\(images)/\(serial)", on: path) }
   func mountScratch(serial: String, on path: String) throws { try bind(scratch, on: path) }
+  /// The disk below is this machine's own.
+  func scratchSpace(of path: String) -> ScratchSpace? { nil }
   /// The share is the directory beside the images.
   func mountShare(tag: String, on path: String) throws { try bind("\(images)/../\(tag)", on: path) }
   func device(serial: String) throws -> String { "/dev/\(serial)" }

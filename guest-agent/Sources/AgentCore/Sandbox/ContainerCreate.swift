@@ -28,11 +28,14 @@ extension Pod {
     }
   }
 
-  /// A daemon that was killed meanwhile never learns of the container: nobody would remove it.
+  /// A daemon that was killed meanwhile never learns of the container: nobody would remove it. And a StopSandbox
+  /// that came before it was there did not end it.
   private func discardIfUnwanted(_ container: Container) async throws {
-    guard Task.isCancelled else { return }
+    let isStopped = isStopped
+    guard isStopped || Task.isCancelled else { return }
     // In a task that is not cancelled.
     try await Task { try await removeContainer(container.id) }.value
+    if isStopped { throw Self.stopped }
     throw CancellationError()
   }
 

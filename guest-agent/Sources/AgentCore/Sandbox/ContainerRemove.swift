@@ -10,9 +10,10 @@ extension Pod {
       try await onDedicatedThread { try container.cgroup.kill() }
       _ = try await container.wait()
       container.output.close()
-      try await onDedicatedThread {
+      try await onDedicatedThread { [self] in
         try container.cgroup.remove()
         ScratchDirectory(containerID: id).remove()
+        scratchSpace?.giveBack()
       }
       release(id)
     } catch {

@@ -8,6 +8,8 @@ public protocol DiskSource: Sendable {
   func mountImage(serial: String, on path: String) throws
   /// Mounts the pod's scratch disk.
   func mountScratch(serial: String, on path: String) throws
+  /// What gives free space of the scratch disk, mounted on `path`, back to the host, if that can be.
+  func scratchSpace(of path: String) throws -> ScratchSpace?
   /// Mounts the virtiofs share with `tag`.
   func mountShare(tag: String, on path: String) throws
   /// The block device of a disk: its node in the guest's /dev. Throws NOT_FOUND.
@@ -32,6 +34,8 @@ public struct SCSIDisks: DiskSource {
     try mountFilesystem(
       "ext4", on: path, source: try device(serial: serial), flags: MS_NOATIME, data: "prjquota,noinit_itable")
   }
+
+  public func scratchSpace(of path: String) throws -> ScratchSpace? { try ScratchSpace(path) }
 
   /// Tried until the share's device has been found: it was plugged in a moment ago.
   public func mountShare(tag: String, on path: String) throws {

@@ -24,6 +24,7 @@ final class Pod: Sendable {
     var sandbox = Sandbox.none
     var containers: [String: Entry] = [:]
     var lastProject = Pod.rehearsalProject
+    var scratchSpace: ScratchSpace?
   }
 
   let processes: ProcessFactory
@@ -61,17 +62,24 @@ final class Pod: Sendable {
         try applySandbox(plan)
         try makeDirectories(GuestPath.scratch)
         try disks.mountScratch(serial: plan.scratchSerial, on: GuestPath.scratch)
+        let space = try disks.scratchSpace(of: GuestPath.scratch)
+        try space?.watch()
+        state.withLock { $0.scratchSpace = space }
       }
       await rehearse()
     } catch {
-      state.withLock { $0.sandbox = .none }
+      state.withLock { if case .creating = $0.sandbox { $0.sandbox = .none } }
       throw error
     }
     let files = ["hostname", "hosts"] + (plan.resolvConf.isEmpty ? [] : ["resolv.conf"])
-    state.withLock { $0.sandbox = .ready(files: files) }
+    try state.withLock { state in
+      guard case .creating = state.sandbox else { throw Self.stopped }
+      state.sandbox = .ready(files: files)
+    }
   }
 
-  /// Kills all containers and flushes what they wrote. No container can be made afterwards.
+  /// Kills all containers and flushes what they wrote. No container can be made afterwards; one that is being
+  /// made, and the sandbox itself, fail with FAILED_PRECONDITION.
   func stopSandbox() async throws {
     let containers = state.withLock { state in
       state.sandbox = .stopped
@@ -87,11 +95,22 @@ final class Pod: Sendable {
   /// Throws FAILED_PRECONDITION before CreateSandbox and after StopSandbox.
   func sandboxFiles() throws -> [String] {
     try state.withLock { state in
-      guard case .ready(let files) = state.sandbox else {
+      switch state.sandbox {
+      case .ready(let files): return files
+      case .stopped: throw Self.stopped
+      case .none, .creating:
         throw RPCError(code: .failedPrecondition, message: "this VM is no pod's: CreateSandbox has to come first")
       }
-      return files
     }
+  }
+
+  /// What fails because StopSandbox came.
+  static let stopped = RPCError(code: .failedPrecondition, message: "the pod was stopped")
+
+  var scratchSpace: ScratchSpace? { state.withLock { $0.scratchSpace } }
+
+  var isStopped: Bool {
+    state.withLock { if case .stopped = $0.sandbox { true } else { false } }
   }
 
   // MARK: Containers

@@ -98,6 +98,9 @@ int guest_set_project(int dir, uint32_t id);
 // What project `id` has on the filesystem of `fd`: quotactl_fd(2), Q_GETQUOTA.
 int guest_project_usage(int fd, uint32_t id, uint64_t *bytes, uint64_t *inodes);
 
+// Tells the disk below the filesystem of `dir` what space is free: FITRIM (fstrim(8)).
+int guest_trim(int dir);
+
 // f_type of fstatfs(2).
 int64_t guest_filesystem_type(int fd);
 
