@@ -60,11 +60,11 @@ struct AgentHost {
     }
   }
 
-  func createSandbox() async throws {
+  func createSandbox(scratch: String = "scratch") async throws {
     var request = Bulkhead_Agent_V1_CreateSandboxRequest()
     request.hostname = "pod-1"
     request.resolvConf = Data("nameserver 192.0.2.1\n".utf8)
-    request.scratchSerial = "scratch"
+    request.scratchSerial = scratch
     request.sysctls = ["net.ipv4.ip_unprivileged_port_start": "80"]
     _ = try await client.createSandbox(request, metadata: metadata)
   }

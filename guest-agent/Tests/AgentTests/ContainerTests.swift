@@ -1,7 +1,6 @@
 import AgentProtocol
 import FoundationEssentials
 import GRPCCore
-import TestSupport
 import Testing
 
 @Suite(.serialized, .timeLimit(.minutes(2)))
@@ -236,14 +235,19 @@ struct ContainerTests {
 
   @Test func aStopEndsWhatIsBeingMade() async throws {
     try await AgentHost.run(sandbox: false) { agent in
-      async let created: Void = agent.createSandbox()
-      // Of two one is refused from the moment on at which the other is worked on.
-      try await eventually("the sandbox is being made") {
-        do { try await agent.createSandbox() } catch { return (error as? RPCError)?.code == .alreadyExists }
-        return false
+      await withTaskGroup(of: RPCError.Code?.self) { attempts in
+        for _ in 1...2 {
+          attempts.addTask {
+            do { try await agent.createSandbox(scratch: "late") } catch { return (error as? RPCError)?.code }
+            return nil
+          }
+        }
+        // One of them is refused, because the other is being worked on.
+        #expect(await attempts.next() == .alreadyExists)
+        _ = try? await agent.client.stopSandbox(.init(), metadata: agent.metadata)
+        shell("touch \(agent.directory)/late")
+        #expect(await attempts.next() == .failedPrecondition)
       }
-      _ = try await agent.client.stopSandbox(.init(), metadata: agent.metadata)
-      try? await created
       await #expect { try await agent.create("c1", AgentHost.spec("true")) } throws: {
         ($0 as? RPCError)?.message.contains("the pod was stopped") == true
       }

@@ -15,7 +15,11 @@ struct DirectoryDisks: DiskSource {
   let scratch: String
 
   func mountImage(serial: String, on path: String) throws { try bind("\(images)/\(serial)", on: path) }
-  func mountScratch(serial: String, on path: String) throws { try bind(scratch, on: path) }
+  /// The disk "late" appears with the file "late" beside the images.
+  func mountScratch(serial: String, on path: String) throws {
+    while serial == "late", access("\(images)/../late", F_OK) != 0 { usleep(1000) }
+    try bind(scratch, on: path)
+  }
   /// The disk below is this machine's own.
   func scratchSpace(of path: String) -> ScratchSpace? { nil }
   /// The share is the directory beside the images.
