@@ -12,7 +12,7 @@ MB = 1_000_000
 SIZE = 64 << 20
 FILES = 500
 # Of the scratch disk, where a new one's filesystem has nothing: the pod is thrown away afterwards.
-RAW_OFFSET = 600 << 20
+RAW = 600 << 20
 WARM = 16 << 20
 # Seconds: the guest tells of its free memory two seconds after it was freed (free-page reporting).
 REPORTED_AFTER = 3
@@ -48,7 +48,7 @@ class Guest:
     def warm_up(self):
         """Everything once for nothing: an emulated guest translates code when it first runs, which takes longer than
         reading so much."""
-        offset = RAW_OFFSET + TURNS * SIZE
+        offset = RAW + TURNS * SIZE
         # As much as is measured: the guest's memory too costs more the first time.
         self.run("write", "/warm", SIZE)
         self.run("write", self.scratch, SIZE, offset)
@@ -92,22 +92,25 @@ def measure(node, image: str, where: Path, rounds: int) -> list[tuple]:
     def add(name: str, value: float):
         samples.setdefault(name, []).append(value)
 
+    def in_turn(number: int, kind: str, unit: int, *places: tuple[str, str, int]):
+        """Now one place first, now the other: the host's caches know what was read last."""
+        for name, path, offset in places if number % 2 == 0 else reversed(places):
+            add(f"{name} {kind}", guest.run(kind, path, SIZE, offset) / unit)
+
     for _ in range(rounds):
         with node.pod(linux=dict(security_context=dict(privileged=True))) as pod:
             guest = Guest(pod, image, program, shared)
             guest.warm_up()
             # Writes go where nothing was written before: the host's file is sparse.
             for number in range(TURNS):
-                turn = [("scratch", f"/file{number}", 0), ("raw", guest.scratch, RAW_OFFSET + number * SIZE)]
-                for name, path, offset in turn if number % 2 == 0 else reversed(turn):
-                    add(f"{name} write", guest.run("write", path, SIZE, offset) / MB)
+                in_turn(number, "write", MB, ("scratch", f"/file{number}", 0), ("raw", guest.scratch, RAW + number * SIZE))
             add("cold write", guest.run("write", "/cold", SIZE, touch=False) / MB)
-            for _ in range(TURNS):
+            # Of the very same blocks, which the guest's agent won't give back to the host.
+            place = int(guest.container.sh("/iobench where /file0"))
+            for number in range(TURNS):
                 for kind, unit in (("read", MB), ("random", 1)):
-                    add(f"scratch {kind}", guest.run(kind, "/file0", SIZE) / unit)
-                    add(f"raw {kind}", guest.run(kind, guest.scratch, SIZE, RAW_OFFSET) / unit)
-                    add(f"image {kind}", guest.run(kind, "/big", SIZE) / unit)
-                    add(f"raw image {kind}", guest.run(kind, guest.image, SIZE, 1 << 20) / unit)
+                    in_turn(number, kind, unit, ("scratch", "/file0", 0), ("raw", guest.scratch, place))
+                    in_turn(number, kind, unit, ("image", "/big", 0), ("raw image", guest.image, 1 << 20))
             for kind, unit in (("write", MB), ("read", MB)):
                 add(f"virtiofs {kind}", guest.run(kind, "/shared/file", SIZE) / unit)
             add("virtiofs meta", guest.run("meta", "/shared", FILES))

@@ -5,12 +5,16 @@
 //   iobench read PATH BYTES OFFSET    the same from a cold page cache
 //   iobench random PATH BYTES OFFSET  4 KiB at 2000 random places, cold: calls a second
 //   iobench meta PATH COUNT           create, stat and unlink of COUNT files: operations a second
+//   iobench where PATH                where on its disk a file begins, in bytes
 //   iobench touch                     use all free memory but 16 MiB once
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <linux/fiemap.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
@@ -82,9 +86,23 @@ static double metadata(const char *path, long count) {
   return 3.0 * (double)count / (now() - start);
 }
 
+static unsigned long long place(const char *path) {
+  struct {
+    struct fiemap map;
+    struct fiemap_extent first;
+  } request = {.map = {.fm_length = 1, .fm_flags = FIEMAP_FLAG_SYNC, .fm_extent_count = 1}};
+  int fd = open(path, O_RDONLY);
+  if (fd < 0 || ioctl(fd, FS_IOC_FIEMAP, &request.map) != 0 || request.map.fm_mapped_extents != 1) fail(path);
+  return request.map.fm_extents[0].fe_physical;
+}
+
 int main(int argc, char **argv) {
   if (argc == 2 && !strcmp(argv[1], "touch")) {
     touch_memory();
+    return 0;
+  }
+  if (argc == 3 && !strcmp(argv[1], "where")) {
+    printf("%llu\n", place(argv[2]));
     return 0;
   }
   if (argc < 4) return 64;
