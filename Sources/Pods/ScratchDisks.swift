@@ -51,8 +51,7 @@ actor ScratchDisks {
   func templatePath() async throws -> String {
     if let template { return try await template.value }
     let path = "\(directory)/template-\(Self.generation)-\(size.bytes).ext4"
-    let size = size
-    let task = Task { [directory] in try await Self.makeTemplate(at: path, in: directory, size: size) }
+    let task = Task { [directory, size] in try await Self.makeTemplate(at: path, in: directory, size: size) }
     template = task
     do { return try await task.value } catch {
       template = nil

@@ -94,6 +94,18 @@ def test_socket_that_a_dead_daemon_left(own_node):
     assert node.cri.Version().runtime_name == "bulkhead"
 
 
+def test_template_disks_of_before(own_node):
+    node = own_node(start=False)
+    scratch = node.base / "state" / "scratch"
+    scratch.mkdir(parents=True)
+    (scratch / "template-1.ext4").touch()
+    (scratch / "template-1.ext4.new").touch()
+    node.start()
+    with node.pod():
+        assert [file.name.split("-")[0] for file in scratch.iterdir() if file.suffix != ".img"] == ["template"]
+        assert not (scratch / "template-1.ext4").exists()
+
+
 def test_no_kernel_file(own_node, tmp_path):
     node = own_node(start=False)
     guest = tmp_path / "guest"

@@ -15,10 +15,12 @@ extension AgentHost {
   }
 
   @discardableResult
-  func create(_ id: String, _ spec: Spec) async throws -> Bulkhead_Agent_V1_CreateContainerResponse {
+  func create(
+    _ id: String, _ spec: Spec, image: String = image
+  ) async throws -> Bulkhead_Agent_V1_CreateContainerResponse {
     var request = Bulkhead_Agent_V1_CreateContainerRequest()
     request.containerID = id
-    request.imageSerial = Self.image
+    request.imageSerial = image
     request.spec = spec
     return try await client.createContainer(request, metadata: metadata)
   }

@@ -233,24 +233,39 @@ struct ContainerTests {
     }
   }
 
-  @Test func aStopEndsWhatIsBeingMade() async throws {
+  @Test func aStopEndsASandboxThatIsBeingMade() async throws {
     try await AgentHost.run(sandbox: false) { agent in
-      await withTaskGroup(of: RPCError.Code?.self) { attempts in
-        for _ in 1...2 {
-          attempts.addTask {
-            do { try await agent.createSandbox(scratch: "late") } catch { return (error as? RPCError)?.code }
-            return nil
-          }
-        }
-        // One of them is refused, because the other is being worked on.
-        #expect(await attempts.next() == .alreadyExists)
-        _ = try? await agent.client.stopSandbox(.init(), metadata: agent.metadata)
-        shell("touch \(agent.directory)/late")
-        #expect(await attempts.next() == .failedPrecondition)
-      }
+      await Self.expectStop(agent) { try await agent.createSandbox(scratch: "late-scratch") }
       await #expect { try await agent.create("c1", AgentHost.spec("true")) } throws: {
         ($0 as? RPCError)?.message.contains("the pod was stopped") == true
       }
+    }
+  }
+
+  @Test func aStopEndsAContainerThatIsBeingMade() async throws {
+    try await AgentHost.run { agent in
+      await Self.expectStop(agent) {
+        _ = try await agent.create("c1", AgentHost.spec("true"), image: "late-\(AgentHost.image)")
+      }
+      await #expect { try await agent.start("c1") } throws: { ($0 as? RPCError)?.code == .notFound }
+    }
+  }
+
+  /// That a StopSandbox, while `make` waits for a disk, has it fail.
+  private static func expectStop(_ agent: AgentHost, while make: @escaping @Sendable () async throws -> Void) async {
+    shell("mkfifo \(agent.directory)/late")
+    await withTaskGroup(of: RPCError.Code?.self) { attempts in
+      for _ in 1...2 {
+        attempts.addTask {
+          do { try await make() } catch { return (error as? RPCError)?.code }
+          return nil
+        }
+      }
+      // One of them is refused, because the other is being worked on.
+      #expect(await attempts.next() == .alreadyExists)
+      _ = try? await agent.client.stopSandbox(.init(), metadata: agent.metadata)
+      shell("echo > \(agent.directory)/late")
+      #expect(await attempts.next() == .failedPrecondition)
     }
   }
 

@@ -14,10 +14,9 @@ struct DirectoryDisks: DiskSource {
   let images: String
   let scratch: String
 
-  func mountImage(serial: String, on path: String) throws { try bind("\(images)/\(serial)", on: path) }
-  /// The disk "late" appears with the file "late" beside the images.
+  func mountImage(serial: String, on path: String) throws { try bind("\(images)/\(try plugged(serial))", on: path) }
   func mountScratch(serial: String, on path: String) throws {
-    while serial == "late", access("\(images)/../late", F_OK) != 0 { usleep(1000) }
+    _ = try plugged(serial)
     try bind(scratch, on: path)
   }
   /// The disk below is this machine's own.
@@ -25,6 +24,13 @@ struct DirectoryDisks: DiskSource {
   /// The share is the directory beside the images.
   func mountShare(tag: String, on path: String) throws { try bind("\(images)/../\(tag)", on: path) }
   func device(serial: String) throws -> String { "/dev/\(serial)" }
+
+  /// The disk "late-X" is X, plugged when somebody writes to the FIFO "late" beside the images: to open it waits.
+  private func plugged(_ serial: String) throws -> String {
+    guard serial.hasPrefix("late-") else { return serial }
+    _ = Descriptor(owning: try systemCall("open") { open("\(images)/../late", O_RDONLY) })
+    return String(serial.dropFirst(5))
+  }
 
   private func bind(_ source: String, on path: String) throws {
     try systemCall("mount", subject: source) { mount(source, path, nil, UInt(MS_BIND), nil) }
